@@ -1,0 +1,205 @@
+//! One homeserver's view of an engine.
+
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use tokio::sync::broadcast;
+
+use crate::{
+    Batch, BatchId, CommitError, Committed, Engine, Epoch, Health, HomeserverId, Op, Outcome, Page,
+    Precondition, Reader, StoreError, Table, Version,
+};
+
+/// One homeserver's tables. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    engine: Arc<dyn Engine>,
+    homeserver: HomeserverId,
+}
+
+/// The future of a submitted batch: resolves when it is durable or refused.
+pub type Commit = crate::PendingCommit;
+
+impl Store {
+    pub fn new(engine: Arc<dyn Engine>, homeserver: HomeserverId) -> Self {
+        Self { engine, homeserver }
+    }
+
+    pub fn homeserver(&self) -> HomeserverId {
+        self.homeserver
+    }
+
+    /// Runs `gather` over one consistent snapshot, on a thread that may wait for the disk.
+    pub async fn read<T, E>(
+        &self,
+        gather: impl FnOnce(&Snapshot) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let store = self.clone();
+        match tokio::task::spawn_blocking(move || gather(&store.snapshot())).await {
+            Ok(result) => result,
+            Err(panicked) if panicked.is_panic() => {
+                std::panic::resume_unwind(panicked.into_panic())
+            }
+            Err(_) => Err(StoreError::Read("the server is stopping".into()).into()),
+        }
+    }
+
+    /// A consistent snapshot for code that already runs where it may wait for the disk.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot { reader: self.engine.snapshot(), homeserver: self.homeserver }
+    }
+
+    /// Queues the batch now, in the order of the calls; the future resolves when it is durable or
+    /// refused. Dropping the future takes nothing back.
+    pub fn submit(&self, mut batch: Batch) -> Commit {
+        prefix(self.homeserver, &mut batch);
+        self.engine.submit(self.homeserver, batch)
+    }
+
+    /// [`submit`](Self::submit), and waits.
+    pub async fn commit(&self, batch: Batch) -> Result<Committed, CommitError> {
+        self.submit(batch).await
+    }
+
+    pub fn outcome(&self, id: BatchId) -> Result<Outcome, StoreError> {
+        self.engine.outcome(self.homeserver, id)
+    }
+
+    /// The newest version that a snapshot taken now would show, or an older one.
+    pub fn version(&self) -> Result<Version, StoreError> {
+        self.engine.version(self.homeserver)
+    }
+
+    pub async fn fence(&self) -> Result<Epoch, CommitError> {
+        self.engine.fence(self.homeserver).await
+    }
+
+    pub fn subscribe(&self) -> broadcast::Receiver<(HomeserverId, Version)> {
+        self.engine.subscribe()
+    }
+
+    pub fn health(&self) -> Health {
+        self.engine.health()
+    }
+}
+
+/// A consistent view of one homeserver's tables. Keys are without the homeserver's prefix.
+pub struct Snapshot {
+    reader: Box<dyn Reader>,
+    homeserver: HomeserverId,
+}
+
+impl Snapshot {
+    pub fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        self.reader.get(table, &prefixed(self.homeserver, key))
+    }
+
+    pub fn multi_get(
+        &self,
+        table: Table,
+        keys: &[Bytes],
+    ) -> Result<Vec<Option<Bytes>>, StoreError> {
+        let keys: Vec<Bytes> = keys.iter().map(|key| prefixed(self.homeserver, key)).collect();
+        self.reader.multi_get(table, &keys)
+    }
+
+    /// One page of the rows with keys in `from..to`; see [`Reader::scan`].
+    pub fn scan(
+        &self,
+        table: Table,
+        from: &[u8],
+        to: &[u8],
+        reverse: bool,
+        limit: usize,
+    ) -> Result<Page, StoreError> {
+        let from = prefixed(self.homeserver, from);
+        let to = prefixed(self.homeserver, to);
+        let mut page = self.reader.scan(table, &from, &to, reverse, limit)?;
+        for (key, _) in &mut page.rows {
+            *key = key.slice(PREFIX_BYTES..);
+        }
+        Ok(page)
+    }
+
+    /// All rows whose keys start with `prefix`, page by page, in order.
+    pub fn scan_prefix(
+        &self,
+        table: Table,
+        prefix: &[u8],
+        mut row: impl FnMut(&[u8], Bytes) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let to = after_prefix(prefix);
+        let mut from = Bytes::copy_from_slice(prefix);
+        loop {
+            let page = self.scan(table, &from, &to, false, usize::MAX)?;
+            let Some((last, _)) = page.rows.last() else { return Ok(()) };
+            from = after_key(last);
+            for (key, value) in page.rows {
+                row(&key, value)?;
+            }
+            if !page.more {
+                return Ok(());
+            }
+        }
+    }
+}
+
+const PREFIX_BYTES: usize = 4;
+
+/// The smallest key above every key that starts with `prefix`.
+pub fn after_prefix(prefix: &[u8]) -> Bytes {
+    let mut end = prefix.to_vec();
+    while let Some(last) = end.last_mut() {
+        if *last < u8::MAX {
+            *last += 1;
+            return end.into();
+        }
+        end.pop();
+    }
+    // Only an empty prefix, or one of 0xff bytes, gets here. No key is as long as this one.
+    vec![u8::MAX; crate::KEY_BYTES_MAX].into()
+}
+
+/// The smallest key above `key`.
+fn after_key(key: &[u8]) -> Bytes {
+    let mut next = BytesMut::with_capacity(key.len() + 1);
+    next.put_slice(key);
+    next.put_u8(0);
+    next.freeze()
+}
+
+fn prefixed(homeserver: HomeserverId, key: &[u8]) -> Bytes {
+    let mut whole = BytesMut::with_capacity(PREFIX_BYTES + key.len());
+    whole.put_u32(homeserver.0);
+    whole.put_slice(key);
+    whole.freeze()
+}
+
+fn prefix(homeserver: HomeserverId, batch: &mut Batch) {
+    let add = |key: &mut Bytes| *key = prefixed(homeserver, key);
+    for precondition in &mut batch.preconditions {
+        match precondition {
+            Precondition::Absent(_, key)
+            | Precondition::Present(_, key)
+            | Precondition::Equals(_, key, _) => add(key),
+            Precondition::VersionIs(_) => {}
+        }
+    }
+    for op in &mut batch.ops {
+        match op {
+            Op::Put(_, key, _)
+            | Op::PutAtVersion { prefix: key, .. }
+            | Op::Delete(_, key)
+            | Op::Add(_, key, _)
+            | Op::Max(_, key, _) => add(key),
+            Op::DeleteRange(_, from, to) => {
+                add(from);
+                add(to);
+            }
+        }
+    }
+}

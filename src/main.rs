@@ -1,0 +1,3 @@
+//! The command `kontor`.
+
+fn main() {}

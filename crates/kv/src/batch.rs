@@ -75,6 +75,11 @@ impl Batch {
         });
     }
 
+    /// See [`Op::PutStamped`].
+    pub fn put_stamped(&mut self, table: Table, key: impl Into<Bytes>, value: impl Into<Bytes>) {
+        self.ops.push(Op::PutStamped(table, key.into(), value.into()));
+    }
+
     pub fn delete(&mut self, table: Table, key: impl Into<Bytes>) {
         self.ops.push(Op::Delete(table, key.into()));
     }

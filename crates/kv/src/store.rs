@@ -193,6 +193,7 @@ fn prefix(homeserver: HomeserverId, batch: &mut Batch) {
         match op {
             Op::Put(_, key, _)
             | Op::PutAtVersion { prefix: key, .. }
+            | Op::PutStamped(_, key, _)
             | Op::Delete(_, key)
             | Op::Add(_, key, _)
             | Op::Max(_, key, _) => add(key),

@@ -1,1 +1,114 @@
-//! store
+//! The schema: every table on this page; one file per family, named as the questions it answers.
+//!
+//! A question takes a [`kv::Snapshot`], a change takes a [`kv::Batch`]; nothing here decides.
+//! Every key starts with the homeserver (added by `kv`); every value starts with a format byte
+//! (see [`value`]).
+
+pub mod events;
+pub mod homeserver;
+pub mod log;
+pub mod memberships;
+pub mod rooms;
+pub mod state;
+pub mod value;
+
+use kv::{Profile, Table};
+
+const fn random(name: &'static str) -> Table {
+    Table { name, profile: Profile::Random }
+}
+
+const fn ordered(name: &'static str) -> Table {
+    Table { name, profile: Profile::Ordered }
+}
+
+const fn expiring(name: &'static str, days: u64) -> Table {
+    Table { name, profile: Profile::Expiring { ttl_s: days * 24 * 60 * 60 } }
+}
+
+/// All tables, to be handed to the engine when it is opened.
+pub const TABLES: &[Table] = &[
+    HOMESERVER,
+    LOG,
+    ROOM,
+    ROOM_NUMBER,
+    ROOM_SERVER,
+    ALIAS,
+    EVENT,
+    EVENT_NUMBER,
+    TIMELINE,
+    RELATION,
+    STATE_NODE,
+    AUTH_CHAIN,
+    MEMBERSHIP,
+    ROOM_MEMBERSHIP,
+    ACCOUNT,
+    DEVICE,
+    TOKEN,
+    ACCOUNT_DATA,
+    RECEIPT,
+    UNREAD,
+    TRANSACTION,
+    TO_DEVICE,
+    DEVICE_KEY,
+    MEDIA,
+    SERVER_KEY,
+    DESTINATION,
+    STAGED,
+];
+
+/// What belongs to the homeserver as a whole: its name, signing keys, counters.
+/// name of the thing → value
+pub const HOMESERVER: Table = random("homeserver");
+/// The one log. position → [`log::LogEntry`]
+pub const LOG: Table = ordered("log");
+/// room number → [`rooms::RoomHead`]; directory rows beside it
+pub const ROOM: Table = random("room");
+/// room id → room number
+pub const ROOM_NUMBER: Table = random("room_number");
+/// server ‖ room and room ‖ server → [`memberships::ServerInRoom`]
+pub const ROOM_SERVER: Table = random("room_server");
+/// alias → room id and creator; room ‖ alias
+pub const ALIAS: Table = random("alias");
+/// room ‖ event number → [`events::EventRecord`] and the event
+pub const EVENT: Table = ordered("event");
+/// event id → room ‖ event number
+pub const EVENT_NUMBER: Table = random("event_number");
+/// room ‖ order (i64; the log position, negative when backfilled) ‖ index → event number
+pub const TIMELINE: Table = ordered("timeline");
+/// room ‖ parent event ‖ child event → relation type
+pub const RELATION: Table = ordered("relation");
+/// room ‖ node id → node of a state tree
+pub const STATE_NODE: Table = random("state_node");
+/// room ‖ event number → reachability of the auth chain
+pub const AUTH_CHAIN: Table = random("auth_chain");
+/// local user ‖ room → [`memberships::Membership`]
+pub const MEMBERSHIP: Table = random("membership");
+/// room ‖ local user → membership, for the joined ones
+pub const ROOM_MEMBERSHIP: Table = random("room_membership");
+/// localpart → account
+pub const ACCOUNT: Table = random("account");
+/// localpart ‖ device id → device
+pub const DEVICE: Table = random("device");
+/// SHA-256 of an access or refresh token → whose it is
+pub const TOKEN: Table = random("token");
+/// localpart ‖ room number (0: global) ‖ type → position and content; filters
+pub const ACCOUNT_DATA: Table = random("account_data");
+/// room ‖ … → receipts, and their stream by position
+pub const RECEIPT: Table = random("receipt");
+/// localpart ‖ room → unread counts up to a position
+pub const UNREAD: Table = random("unread");
+/// localpart ‖ device ‖ path ‖ transaction id → what it was answered
+pub const TRANSACTION: Table = expiring("transaction", 7);
+/// localpart ‖ device ‖ position → message; and the outbox to other servers
+pub const TO_DEVICE: Table = ordered("to_device");
+/// end-to-end keys of devices and users
+pub const DEVICE_KEY: Table = random("device_key");
+/// origin ‖ media id → what is known of the file
+pub const MEDIA: Table = random("media");
+/// server → its verify keys as last seen
+pub const SERVER_KEY: Table = random("server_key");
+/// server → cursor and back-off of what we send it
+pub const DESTINATION: Table = random("destination");
+/// origin ‖ transaction → answer; and the events that wait for their room's worker
+pub const STAGED: Table = random("staged");

@@ -1,0 +1,205 @@
+//! Events by number and by id, and the order in which a room shows them.
+
+use bytes::Bytes;
+use kv::{Batch, KeyReader, KeyWriter, Snapshot, StoreError};
+use model::{EventNumber, RoomNumber};
+use ruma::EventId;
+use serde::{Deserialize, Serialize};
+
+use crate::{EVENT, EVENT_NUMBER, TIMELINE, value};
+
+/// What this homeserver knows of an event besides the event itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventRecord {
+    pub event_id: String,
+    pub standing: Standing,
+    /// Root of the state before the event; `None` for an outlier.
+    pub state_before: Option<[u8; 16]>,
+    /// Root of the state after the event; equals `state_before` unless it is an accepted state event.
+    pub state_after: Option<[u8; 16]>,
+    /// Its auth events, all of which are stored before it.
+    pub auth: Vec<EventNumber>,
+    /// Where it stands in the timeline.
+    pub place: Place,
+    /// The redaction that took effect on it.
+    pub redacted_by: Option<EventNumber>,
+    /// The local device and transaction id that sent it, for that device's echo.
+    pub sent_by: Option<SentBy>,
+}
+
+/// What became of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Standing {
+    Accepted,
+    /// Authorised by its own past, but not by the room's present: never shown to clients.
+    SoftFailed,
+    /// Failed its own authorisation: kept so that it is not fetched again, never used.
+    Rejected,
+    /// Known only as part of an auth chain or of a state: not in the room's graph.
+    Outlier,
+}
+
+/// Whether an event is in its room's timeline, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Place {
+    Nowhere,
+    /// As the n-th event of the commit that wrote this row. Reading turns it into `At`.
+    Live(u16),
+    At(Order),
+}
+
+/// An event as it is stored.
+#[derive(Clone, Debug)]
+pub struct StoredEvent {
+    pub number: EventNumber,
+    pub record: EventRecord,
+    /// Canonical JSON, without `unsigned`; redacted if it was redacted.
+    pub json: Bytes,
+}
+
+impl StoredEvent {
+    /// Where it stands in the timeline; `None` when it is in none.
+    pub fn order(&self) -> Option<Order> {
+        match self.record.place {
+            Place::At(order) => Some(order),
+            Place::Nowhere | Place::Live(_) => None,
+        }
+    }
+}
+
+/// Where an event stands in its room's timeline: (log position or a negative number when
+/// backfilled, index within that commit).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Order(pub i64, pub u16);
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SentBy {
+    pub localpart: String,
+    pub device_id: String,
+    pub transaction_id: String,
+}
+
+/// The event with this id: its room and number.
+pub fn number(
+    snapshot: &Snapshot,
+    event_id: &EventId,
+) -> Result<Option<(RoomNumber, EventNumber)>, StoreError> {
+    let row = snapshot.get(EVENT_NUMBER, event_id.as_bytes())?;
+    row.map(|row| value::decode(&row)).transpose()
+}
+
+/// [`number`] of several events; one round trip.
+pub fn numbers(
+    snapshot: &Snapshot,
+    event_ids: impl Iterator<Item = impl AsRef<EventId>>,
+) -> Result<Vec<Option<(RoomNumber, EventNumber)>>, StoreError> {
+    let keys: Vec<Bytes> =
+        event_ids.map(|id| Bytes::copy_from_slice(id.as_ref().as_bytes())).collect();
+    let rows = snapshot.multi_get(EVENT_NUMBER, &keys)?;
+    rows.into_iter().map(|row| row.map(|row| value::decode(&row)).transpose()).collect()
+}
+
+pub fn get(
+    snapshot: &Snapshot,
+    room: RoomNumber,
+    event: EventNumber,
+) -> Result<Option<StoredEvent>, StoreError> {
+    let row = snapshot.get(EVENT, &key(room, event))?;
+    row.map(|row| read(event, &row)).transpose()
+}
+
+/// [`get`] of several events of a room; one round trip. Unknown numbers give `None`.
+pub fn multi_get(
+    snapshot: &Snapshot,
+    room: RoomNumber,
+    events: &[EventNumber],
+) -> Result<Vec<Option<StoredEvent>>, StoreError> {
+    let keys: Vec<Bytes> = events.iter().map(|event| key(room, *event)).collect();
+    let rows = snapshot.multi_get(EVENT, &keys)?.into_iter().zip(events);
+    rows.map(|(row, event)| row.map(|row| read(*event, &row)).transpose()).collect()
+}
+
+fn read(number: EventNumber, row: &Bytes) -> Result<StoredEvent, StoreError> {
+    let (position, row) = value::unstamp(row)?;
+    let (mut record, json): (EventRecord, Bytes) = value::decode_with(&row)?;
+    if let Place::Live(index) = record.place {
+        record.place = Place::At(Order(position as i64, index));
+    }
+    Ok(StoredEvent { number, record, json })
+}
+
+/// Stores an event under its number and its id.
+pub fn put(
+    batch: &mut Batch,
+    room: RoomNumber,
+    event: EventNumber,
+    record: &EventRecord,
+    json: &[u8],
+) {
+    batch.put_stamped(EVENT, key(room, event), value::encode_with(record, json));
+    let id = record.event_id.as_bytes().to_vec();
+    batch.put(EVENT_NUMBER, id, value::encode(&(room, event)));
+}
+
+/// Puts the event into the room's timeline at the position of this commit.
+pub fn append_to_timeline(batch: &mut Batch, room: RoomNumber, index: u16, event: EventNumber) {
+    let prefix = KeyWriter::new().u64(room.0).finish();
+    // The version is below 2⁶³: with the top bit set it sorts as a positive i64 (see KeyWriter).
+    batch.ops.push(kv::Op::PutAtVersion {
+        table: TIMELINE,
+        prefix: KeyWriter::new().rest(prefix).u8(LIVE).finish(),
+        suffix: Bytes::copy_from_slice(&index.to_be_bytes()),
+        value: value::encode(&event),
+    });
+}
+
+/// Puts a backfilled event into the timeline at a negative order.
+pub fn prepend_to_timeline(batch: &mut Batch, room: RoomNumber, order: i64, event: EventNumber) {
+    batch.put(TIMELINE, timeline_key(room, Order(order, 0)), value::encode(&event));
+}
+
+/// Events of the timeline with orders in `from..to`, nearest first in the direction of the walk.
+pub fn timeline(
+    snapshot: &Snapshot,
+    room: RoomNumber,
+    (from, to): (Order, Order),
+    backwards: bool,
+    limit: usize,
+) -> Result<Vec<(Order, EventNumber)>, StoreError> {
+    let (from, to) = (timeline_key(room, from), timeline_key(room, to));
+    let page = snapshot.scan(TIMELINE, &from, &to, backwards, limit)?;
+    let entry = |(key, row): (Bytes, Bytes)| {
+        let order = order(&key).ok_or_else(|| value::corrupt("timeline key"))?;
+        Ok((order, value::decode(&row)?))
+    };
+    page.rows.into_iter().map(entry).collect()
+}
+
+impl Order {
+    pub const MIN: Self = Self(i64::MIN, 0);
+    pub const MAX: Self = Self(i64::MAX, u16::MAX);
+}
+
+/// Separates live events (after) from backfilled ones (before).
+const LIVE: u8 = 1;
+const BACKFILLED: u8 = 0;
+
+fn timeline_key(room: RoomNumber, Order(order, index): Order) -> Bytes {
+    let side = if order >= 0 { LIVE } else { BACKFILLED };
+    // Two's complement keeps the order within each side.
+    let key = KeyWriter::new().u64(room.0).u8(side).u64(order as u64);
+    key.rest(index.to_be_bytes()).finish()
+}
+
+fn order(key: &[u8]) -> Option<Order> {
+    let mut key = KeyReader(key);
+    key.u64()?;
+    key.u8()?;
+    let order = key.u64()? as i64;
+    let index = u16::from_be_bytes(key.rest().try_into().ok()?);
+    Some(Order(order, index))
+}
+
+fn key(room: RoomNumber, event: EventNumber) -> Bytes {
+    KeyWriter::new().u64(room.0).u64(event.0).finish()
+}

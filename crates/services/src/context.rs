@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kv::{Batch, BatchId, Store};
-use model::{Clock, Ids, SigningKey};
+use model::{clock::Clock, ids::Ids, signing_key::SigningKey};
 use ruma::{OwnedServerName, OwnedUserId, UserId};
 
 use crate::log::Log;

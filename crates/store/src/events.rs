@@ -53,8 +53,8 @@ pub enum Place {
 pub struct StoredEvent {
     pub number: EventNumber,
     pub record: EventRecord,
-    /// Canonical JSON, without `unsigned`; redacted if it was redacted.
-    pub json: Bytes,
+    /// What `model::pdu::Pdu::record` gave; redacted if the event was redacted.
+    pub pdu: Bytes,
 }
 
 impl StoredEvent {
@@ -121,22 +121,22 @@ pub fn multi_get(
 
 fn read(number: EventNumber, row: &Bytes) -> Result<StoredEvent, StoreError> {
     let (position, row) = value::unstamp(row)?;
-    let (mut record, json): (EventRecord, Bytes) = value::decode_with(&row)?;
+    let (mut record, pdu): (EventRecord, Bytes) = value::decode_with(&row)?;
     if let Place::Live(index) = record.place {
         record.place = Place::At(Order(position as i64, index));
     }
-    Ok(StoredEvent { number, record, json })
+    Ok(StoredEvent { number, record, pdu })
 }
 
-/// Stores an event under its number and its id.
+/// Stores an event (as `Pdu::record` gives it) under its number and its id.
 pub fn put(
     batch: &mut Batch,
     room: RoomNumber,
     event: EventNumber,
     record: &EventRecord,
-    json: &[u8],
+    pdu: &[u8],
 ) {
-    batch.put_stamped(EVENT, key(room, event), value::encode_with(record, json));
+    batch.put_stamped(EVENT, key(room, event), value::encode_with(record, pdu));
     let id = record.event_id.as_bytes().to_vec();
     batch.put(EVENT_NUMBER, id, value::encode(&(room, event)));
 }

@@ -15,7 +15,7 @@ pub struct RoomHead {
     pub room_id: String,
     pub room_version: String,
     /// Events that no other event of ours names as previous.
-    pub extremities: Vec<EventNumber>,
+    pub extremities: Vec<Extremity>,
     /// Root of the state after all extremities.
     pub state: [u8; 16],
     /// The greatest depth among the extremities.
@@ -26,6 +26,14 @@ pub struct RoomHead {
     pub next_backfill: i64,
     /// No local user may read or write the room any more (all left, and it was purged or blocked).
     pub blocked: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Extremity {
+    pub number: EventNumber,
+    pub event_id: String,
+    /// Root of the state after it.
+    pub state: [u8; 16],
 }
 
 pub fn number(snapshot: &Snapshot, room_id: &RoomId) -> Result<Option<RoomNumber>, StoreError> {

@@ -1,0 +1,52 @@
+//! The pieces of a route table: literal paths in axum's syntax, one line each.
+//!
+//! A surface writes its whole URL space with this, so that it can be read on one page:
+//!
+//! ```ignore
+//! Routes::new()
+//!     .at("/_matrix/client/v3/rooms/{roomId}/join", post(join))
+//!     .at_each(&["/_matrix/client/v3/login", "/_matrix/client/r0/login"], get(flows).post(login))
+//!     .into_router()
+//! ```
+
+use axum::{Router, routing::MethodRouter};
+
+use crate::Error;
+
+/// A router in the making, whose misses are answered the way Matrix answers them.
+pub struct Routes<S>(Router<S>);
+
+impl<S: Clone + Send + Sync + 'static> Routes<S> {
+    #[expect(clippy::new_without_default, reason = "an empty table is no sensible default")]
+    pub fn new() -> Self {
+        Self(Router::new())
+    }
+
+    /// One path, spelled out.
+    pub fn at(self, path: &'static str, methods: MethodRouter<S>) -> Self {
+        Self(self.0.route(path, methods))
+    }
+
+    /// Several spellings of the same endpoint: versions, and unstable names.
+    pub fn at_each(mut self, paths: &[&'static str], methods: MethodRouter<S>) -> Self {
+        for path in paths {
+            self.0 = self.0.route(path, methods.clone());
+        }
+        self
+    }
+
+    /// Adds another table, whose paths must not be in this one.
+    pub fn merge(self, other: Self) -> Self {
+        Self(self.0.merge(other.0))
+    }
+
+    /// The finished router: unknown paths answer 404, known ones with a wrong method 405, both
+    /// `M_UNRECOGNIZED`.
+    ///
+    /// <https://spec.matrix.org/v1.19/client-server-api/#common-error-codes>
+    pub fn into_router(self) -> Router<S> {
+        self.0
+            .method_not_allowed_fallback(async || Error::wrong_method())
+            .fallback(async || Error::unrecognized())
+    }
+}

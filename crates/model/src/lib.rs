@@ -1,4 +1,17 @@
 //! Matrix, as pure data and pure functions: no IO, no async, no clock, no randomness.
+//!
+//! What lives here is decided by the specification alone, so every function gives the same answer
+//! on every homeserver for the same arguments. Time and randomness come in through [`clock::Clock`]
+//! and [`ids::Ids`].
+
+pub mod build;
+pub mod canonical_json;
+pub mod clock;
+pub mod ids;
+pub mod pdu;
+pub mod redact;
+pub mod room_version;
+pub mod signing_key;
 
 /// An event's number in its room: in the order in which this homeserver stored them. Local to one
 /// homeserver, never sent.

@@ -1,0 +1,75 @@
+//! The examples of the specification's appendix, and what canonical JSON forbids.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn canonical(json: &str) -> String {
+    String::from_utf8(to_bytes(&parse(json.as_bytes()).unwrap())).unwrap()
+}
+
+#[test]
+fn the_examples_of_the_specification_come_out_as_printed() {
+    for (input, expected) in [
+        ("{}", "{}"),
+        (r#"{ "one": 1, "two": "Two" }"#, r#"{"one":1,"two":"Two"}"#),
+        (r#"{ "b": "2", "a": "1" }"#, r#"{"a":"1","b":"2"}"#),
+        (r#"{"b":"2","a":"1"}"#, r#"{"a":"1","b":"2"}"#),
+        (
+            r#"{ "auth": { "success": true, "mxid": "@john.doe:example.com", "profile": {
+                 "display_name": "John Doe", "three_pids": [
+                   { "medium": "email", "address": "john.doe@example.org" },
+                   { "medium": "msisdn", "address": "123456789" } ] } } }"#,
+            r#"{"auth":{"mxid":"@john.doe:example.com","profile":{"display_name":"John Doe","three_pids":[{"address":"john.doe@example.org","medium":"email"},{"address":"123456789","medium":"msisdn"}]},"success":true}}"#,
+        ),
+        (r#"{ "a": "日本語" }"#, r#"{"a":"日本語"}"#),
+        (r#"{ "本": 2, "日": 1 }"#, r#"{"日":1,"本":2}"#),
+        (r#"{ "a": "\u65E5" }"#, r#"{"a":"日"}"#),
+        (r#"{ "a": null }"#, r#"{"a":null}"#),
+    ] {
+        assert_eq!(canonical(input), expected);
+    }
+}
+
+#[test]
+fn only_what_must_be_escaped_is_escaped() {
+    assert_eq!(
+        canonical(r#"{"a":"\u0000\u0008\t\n\u000b\f\r\u001f\"\\\/\u007f\u00e9"}"#),
+        "{\"a\":\"\\u0000\\b\\t\\n\\u000b\\f\\r\\u001f\\\"\\\\/\u{7f}é\"}",
+    );
+}
+
+#[test]
+fn integers_end_at_two_to_the_fifty_third() {
+    assert_eq!(canonical(r#"{"a":9007199254740991}"#), r#"{"a":9007199254740991}"#);
+    assert_eq!(canonical(r#"{"a":-9007199254740991}"#), r#"{"a":-9007199254740991}"#);
+    for number in ["9007199254740992", "-9007199254740992", "1.0", "1e3", "18446744073709551616"] {
+        assert!(parse(format!(r#"{{"a":{number}}}"#).as_bytes()).is_err(), "{number}");
+    }
+}
+
+#[test]
+fn what_is_not_an_object_is_refused() {
+    for json in ["", "[]", "1", "\"a\"", "null", "{", "{}x", r#"{"a":"\ud800"}"#, "{\"a\":\"\n\"}"]
+    {
+        assert!(parse(json.as_bytes()).is_err(), "{json:?}");
+    }
+    assert!(parse(b"{\"a\":\"\xff\"}").is_err());
+    let deep = format!("{{\"a\":{}{}}}", "[".repeat(200), "]".repeat(200));
+    assert!(parse(deep.as_bytes()).is_err());
+}
+
+#[test]
+fn of_a_repeated_key_the_last_value_counts() {
+    assert_eq!(canonical(r#"{"a":1,"b":{"c":1,"c":2},"a":3}"#), r#"{"a":3,"b":{"c":2}}"#);
+}
+
+proptest! {
+    #[test]
+    fn any_string_comes_back_and_is_written_as_ruma_writes_it(key in ".*", value in ".*") {
+        let object = CanonicalJsonObject::from([(key, CanonicalJsonValue::String(value))]);
+        let bytes = to_bytes(&object);
+        prop_assert_eq!(&bytes, &serde_json::to_vec(&object).unwrap());
+        prop_assert_eq!(parse(&bytes).unwrap(), object);
+    }
+}

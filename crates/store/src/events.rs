@@ -74,7 +74,6 @@ pub struct Order(pub i64, pub u16);
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SentBy {
-    pub localpart: String,
     pub device_id: String,
     pub transaction_id: String,
 }

@@ -4,6 +4,7 @@
 //! Every key starts with the homeserver (added by `kv`); every value starts with a format byte
 //! (see [`value`]).
 
+pub mod aliases;
 pub mod events;
 pub mod homeserver;
 pub mod log;

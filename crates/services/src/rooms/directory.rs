@@ -1,0 +1,118 @@
+//! Aliases of this homeserver, and its list of published rooms.
+
+use kv::StoreError;
+use ruma::{OwnedRoomAliasId, OwnedRoomId, RoomAliasId, RoomId, UserId};
+use store::{
+    aliases::{self, Alias},
+};
+
+use super::{Draft, Rooms, WriteError};
+
+/// The alias names a room already.
+pub(super) const ALIAS_IN_USE: &str = "the alias is taken";
+const NOT_YOURS: &str = "only its creator, or who may send m.room.canonical_alias, may do that";
+const NO_SUCH_ALIAS: &str = "there is no such alias";
+
+/// Lets the alias point to the draft's room, with the draft's commit.
+pub(super) fn claim(
+    draft: &mut Draft<'_>,
+    alias: &RoomAliasId,
+    creator: &UserId,
+) -> Result<(), WriteError> {
+    if aliases::get(draft.rows()?.snapshot, alias.alias())?.is_some() {
+        return Err(WriteError::Refused(ALIAS_IN_USE));
+    }
+    let room = draft.drafted.room;
+    let row = Alias {
+        room_id: draft.drafted.room_id.to_string(),
+        room,
+        creator: creator.to_string(),
+    };
+    aliases::put(&mut draft.drafted.batch, alias.alias(), &row);
+    Ok(())
+}
+
+/// Lists the draft's room in the directory, or no longer.
+pub(super) fn publish(draft: &mut Draft<'_>, published: bool) {
+    aliases::set_published(&mut draft.drafted.batch, draft.drafted.room, published);
+}
+
+impl Rooms {
+    /// The room that a local alias points to.
+    pub async fn local_alias(&self, alias: &RoomAliasId) -> Result<Option<OwnedRoomId>, StoreError> {
+        let alias = alias.alias().to_owned();
+        let found = self.context().store.read(move |rows| aliases::get(rows, &alias)).await?;
+        Ok(found.and_then(|alias| RoomId::parse(alias.room_id).ok()))
+    }
+
+    /// Lets a free alias of this homeserver point to a room that a joined user names.
+    pub async fn add_alias(
+        &self,
+        alias: OwnedRoomAliasId,
+        room_id: &RoomId,
+        user: &UserId,
+    ) -> Result<(), WriteError> {
+        let room = self.get(room_id).await?;
+        let user = user.to_owned();
+        let adding = self.write(&room, move |draft| {
+            draft.require_joined(&user)?;
+            claim(draft, &alias, &user)
+        });
+        adding.await.map(drop)
+    }
+
+    /// Removes a local alias: its creator may, and whoever may change the room's canonical alias.
+    pub async fn remove_alias(&self, alias: OwnedRoomAliasId, user: &UserId) -> Result<(), WriteError> {
+        let room_id = self.local_alias(&alias).await?.ok_or(WriteError::Refused(NO_SUCH_ALIAS))?;
+        let room = self.get(&room_id).await?;
+        let user = user.to_owned();
+        let removing = self.write(&room, move |draft| {
+            let row = aliases::get(draft.rows()?.snapshot, alias.alias())?;
+            let row = row.ok_or(WriteError::Refused(NO_SUCH_ALIAS))?;
+            let powerful = draft.may_send_state(&user, "m.room.canonical_alias")?;
+            if row.creator != user.as_str() && !powerful {
+                return Err(WriteError::Refused(NOT_YOURS));
+            }
+            aliases::delete(&mut draft.drafted.batch, alias.alias(), row.room);
+            Ok(())
+        });
+        removing.await.map(drop)
+    }
+
+    /// The local aliases of a room.
+    pub async fn aliases(&self, room_id: &RoomId) -> Result<Vec<OwnedRoomAliasId>, WriteError> {
+        let room = self.get(room_id).await?;
+        let server = self.context().server_name.clone();
+        let aliases = self.read(room.number, move |rows| aliases::of_room(rows.snapshot, rows.room));
+        let full = aliases.await?.into_iter();
+        Ok(full.filter_map(|a| RoomAliasId::parse(format!("#{a}:{server}")).ok()).collect())
+    }
+
+    /// Lists a room in the directory, or no longer, if the user may change its canonical alias.
+    pub async fn set_published(
+        &self,
+        room_id: &RoomId,
+        user: &UserId,
+        published: bool,
+    ) -> Result<(), WriteError> {
+        let room = self.get(room_id).await?;
+        let user = user.to_owned();
+        let publishing = self.write(&room, move |draft| {
+            draft.require_joined(&user)?;
+            if !draft.may_send_state(&user, "m.room.canonical_alias")? {
+                return Err(WriteError::Refused(NOT_YOURS));
+            }
+            publish(draft, published);
+            Ok(())
+        });
+        publishing.await.map(drop)
+    }
+
+    pub async fn is_published(&self, room_id: &RoomId) -> Result<bool, WriteError> {
+        let room = self.get(room_id).await?;
+        let published = |rows: crate::room_rows::RoomRows<'_>| {
+            aliases::is_published(rows.snapshot, rows.room)
+        };
+        Ok(self.read(room.number, published).await?)
+    }
+}

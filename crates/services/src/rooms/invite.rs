@@ -1,0 +1,202 @@
+//! Invitations across servers, and rooms that a user is only invited to or knocking at.
+
+use std::sync::Arc;
+
+use model::{build, pdu::Pdu};
+use ruma::{
+    OwnedServerName, RoomId, ServerName, UserId,
+    events::room::member::MembershipState,
+};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use store::{
+    log::Change,
+    memberships::{self, Kind, Membership},
+};
+
+use super::{
+    Draft, Room, Rooms, WriteError,
+    join::JoinError,
+    membership::NewMembership,
+    remote::RemoteError,
+};
+
+/// State that is shown to those who are not in the room ("Stripped state", client-server API).
+pub const STRIPPED_TYPES: [&str; 8] = [
+    "m.room.create",
+    "m.room.name",
+    "m.room.avatar",
+    "m.room.topic",
+    "m.room.join_rules",
+    "m.room.canonical_alias",
+    "m.room.encryption",
+    "m.room.history_visibility",
+];
+
+impl Rooms {
+    /// Invites a user, of this or of another server. The other server sees the invitation first
+    /// and signs it.
+    pub async fn invite(&self, room_id: &RoomId, new: NewMembership) -> Result<(), JoinError> {
+        let room = self.get(room_id).await?;
+        if self.context().is_local(&new.target) {
+            self.change_membership(&room, new).await?;
+            return Ok(());
+        }
+        let (target, sender) = (new.target.clone(), new.sender.clone());
+        let building = self.write(&room, move |draft| {
+            draft.require_joined(&new.sender)?;
+            let template = draft.membership_template(&new)?;
+            let (event, _) = draft.build(&template)?;
+            let mut stripped = draft.stripped_state()?;
+            stripped.extend(draft.stripped("m.room.member", new.sender.as_str())?);
+            stripped.push(strip(&event));
+            Ok((event, stripped))
+        });
+        let (event, stripped) = building.await?.value;
+        let remote = self.remote()?;
+        let server = target.server_name();
+        let via = vec![self.context().server_name.clone()];
+        let signed = remote.invite(server, &event, stripped, via).await?;
+        let signed = remote.verify(&signed, room.version).await?;
+        if signed.event_id != event.event_id {
+            return Err(RemoteError::BadAnswer("another event than the invitation").into());
+        }
+        tracing::debug!(room_id = %room.id, %sender, "invitation was signed");
+        let signed = Arc::new(signed);
+        // The room may have gone on meanwhile; then this is a fork like any other.
+        self.receive_one(&room, server, &signed, super::Arrival::New).await?;
+        Ok(())
+    }
+
+    /// Another server invites a local user. Answers the event with our signature.
+    pub async fn receive_invite(
+        &self,
+        event: Pdu,
+        stripped: Vec<Box<RawValue>>,
+    ) -> Result<Pdu, JoinError> {
+        let context = self.context();
+        let signed = build::countersign(&event, &context.server_name, &context.signing_key)
+            .map_err(WriteError::from)?;
+        let target = event.state_key.as_deref().and_then(|key| UserId::parse(key).ok());
+        let target = target.ok_or(RemoteError::BadAnswer("an invitation of nobody"))?;
+        let room = self.room_to_enter(&event.room_id, event.room_version).await?;
+        if self.residence(&room).await? == super::membership::Residence::Away {
+            let mut stripped = stripped;
+            stripped.push(strip(&event));
+            let stripped = Some(stripped_json(&stripped));
+            self.put_away(&room, &target, Kind::Invite, stripped).await?;
+        }
+        Ok(signed)
+    }
+
+    /// Notes a local user's relation to a room that this homeserver is not in.
+    pub(super) async fn put_away(
+        &self,
+        room: &Arc<Room>,
+        user: &UserId,
+        kind: Kind,
+        stripped_state: Option<String>,
+    ) -> Result<(), WriteError> {
+        let user = user.localpart().to_owned();
+        let number = room.number;
+        let putting = self.write(room, move |draft| {
+            let membership = Membership {
+                kind,
+                event: None,
+                since: 0,
+                stripped_state: stripped_state.clone(),
+                forgotten: false,
+            };
+            draft.drafted.note_room();
+            memberships::put(&mut draft.drafted.batch, &user, number, &membership);
+            draft.drafted.changes.push(Change::Membership { user: user.clone(), room: number });
+            Ok(())
+        });
+        putting.await.map(drop)
+    }
+}
+
+impl Draft<'_> {
+    /// The room's stripped state.
+    pub fn stripped_state(&mut self) -> Result<Vec<Box<RawValue>>, WriteError> {
+        let mut stripped = Vec::new();
+        for event_type in STRIPPED_TYPES {
+            stripped.extend(self.stripped(event_type, "")?);
+        }
+        Ok(stripped)
+    }
+
+    fn stripped(&mut self, event_type: &str, key: &str) -> Result<Option<Box<RawValue>>, WriteError> {
+        // Since v1.16 servers are shown the whole event, so that they can check it.
+        Ok(self.state(event_type, key)?.map(|event| event.pdu.to_wire()))
+    }
+}
+
+/// An event as those see it who are not in the room.
+pub fn strip(event: &Pdu) -> Box<RawValue> {
+    #[derive(serde::Serialize)]
+    struct Stripped<'a> {
+        r#type: &'a str,
+        state_key: &'a str,
+        sender: &'a UserId,
+        content: &'a RawValue,
+    }
+    let stripped = Stripped {
+        r#type: &event.event_type,
+        state_key: event.state_key.as_deref().unwrap_or_default(),
+        sender: &event.sender,
+        content: event.content(),
+    };
+    serde_json::value::to_raw_value(&stripped).expect("plain data is always JSON")
+}
+
+/// Stripped state as it is stored: a JSON array of `{type, state_key, sender, content}`. What is
+/// not of that shape is left out, so that no invitation can break its receiver's /sync.
+pub fn stripped_json(events: &[Box<RawValue>]) -> String {
+    #[derive(Deserialize, serde::Serialize)]
+    struct Stripped {
+        r#type: String,
+        state_key: String,
+        sender: ruma::OwnedUserId,
+        content: serde_json::Map<String, serde_json::Value>,
+    }
+    let events: Vec<Stripped> = events
+        .iter()
+        .filter(|event| event.get().len() <= STRIPPED_EVENT_BYTES_MAX)
+        .filter_map(|event| serde_json::from_str(event.get()).ok())
+        .take(STRIPPED_EVENTS_MAX)
+        .collect();
+    let json = serde_json::to_string(&events).unwrap_or_default();
+    if json.len() > STRIPPED_BYTES_MAX { "[]".to_owned() } else { json }
+}
+
+const STRIPPED_EVENTS_MAX: usize = 32;
+const STRIPPED_EVENT_BYTES_MAX: usize = 16_384;
+const STRIPPED_BYTES_MAX: usize = 80_000;
+
+/// The server of whoever invited the user, from the stored stripped state.
+pub(super) fn inviting_server(membership: &Membership) -> Option<OwnedServerName> {
+    #[derive(Deserialize)]
+    struct Stripped<'a> {
+        r#type: &'a str,
+        sender: ruma::OwnedUserId,
+        #[serde(borrow)]
+        content: Content<'a>,
+    }
+    #[derive(Deserialize)]
+    struct Content<'a> {
+        membership: Option<&'a str>,
+    }
+    let stripped = membership.stripped_state.as_deref()?;
+    let events: Vec<&RawValue> = serde_json::from_str(stripped).ok()?;
+    let events = events.into_iter().filter_map(|event| serde_json::from_str(event.get()).ok());
+    let invite = |event: &Stripped<'_>| {
+        event.r#type == "m.room.member"
+            && event.content.membership == Some(MembershipState::Invite.as_str())
+    };
+    let mut invites = events.filter(invite);
+    invites.next_back().map(|event: Stripped<'_>| -> OwnedServerName {
+        let server: &ServerName = event.sender.server_name();
+        server.to_owned()
+    })
+}

@@ -1,0 +1,332 @@
+//! Joining: in a room where this homeserver is resident, or through one that is.
+
+use std::{collections::HashSet, sync::Arc};
+
+use model::{
+    build::{self, EventTemplate},
+    pdu::Pdu,
+    room_version::RoomVersion,
+};
+use ruma::{
+    OwnedEventId, OwnedRoomId, OwnedServerName, OwnedUserId, RoomId, ServerName,
+    events::room::member::MembershipState,
+};
+use serde_json::{Map, Value};
+use store::memberships::Kind;
+
+use super::{
+    Room, Rooms, WriteError,
+    create::raw,
+    membership::{NewMembership, Residence},
+    receive::{ReceiveError, by_auth},
+    remote::{JoinAnswer, Proposal, RemoteError, RemoteRooms, Template},
+};
+
+/// Why a user could not join, leave or knock.
+#[derive(Debug, thiserror::Error)]
+pub enum JoinError {
+    /// No server that could be asked knows the room.
+    #[error("no known server is in the room")]
+    NoServers,
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+    #[error(transparent)]
+    Receive(#[from] ReceiveError),
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+/// A local user who wants into a room.
+#[derive(Clone, Debug)]
+pub struct Joining {
+    pub user: OwnedUserId,
+    pub room_id: OwnedRoomId,
+    /// Servers to ask, in this order, if this one is not resident.
+    pub via: Vec<OwnedServerName>,
+    /// What the member event says besides the membership.
+    pub content: Map<String, Value>,
+}
+
+impl Rooms {
+    /// Joins a local user to a room.
+    pub async fn join(&self, joining: Joining) -> Result<(), JoinError> {
+        let room = self.find(&joining.room_id).await?;
+        if let Some(room) = &room
+            && self.residence(room).await? == Residence::Resident
+        {
+            let new = NewMembership {
+                sender: joining.user.clone(),
+                target: joining.user.clone(),
+                membership: MembershipState::Join,
+                content: joining.content.clone(),
+            };
+            match self.change_membership(room, new).await {
+                Ok(_) => return Ok(()),
+                // Somebody of another server may still vouch for the user.
+                Err(WriteError::CannotAuthorise) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.join_remotely(room.as_deref(), joining).await
+    }
+
+    async fn join_remotely(
+        &self,
+        room: Option<&Room>,
+        joining: Joining,
+    ) -> Result<(), JoinError> {
+        let servers = self.servers_to_ask(room, &joining.room_id, &joining.user, &joining.via).await?;
+        let mut last = JoinError::NoServers;
+        for server in servers {
+            match self.join_through(&server, &joining).await {
+                Ok(()) => return Ok(()),
+                Err(error) => {
+                    tracing::info!(%server, room_id = %joining.room_id, %error, "could not join");
+                    // What one server refuses by the room's rules, another would refuse too, but
+                    // for restricted rooms; what it does not know, another may.
+                    last = error;
+                }
+            }
+        }
+        Err(last)
+    }
+
+    async fn join_through(&self, server: &ServerName, joining: &Joining) -> Result<(), JoinError> {
+        let remote = self.remote()?;
+        let Joining { user, room_id, content, .. } = joining;
+        let template = remote.make(server, Proposal::Join, room_id, user).await?;
+        let event = self.member_event(&template, joining, "join", content)?;
+        let answer = remote.send_join(server, &event).await?;
+        self.enter(server, template.version, event, answer).await
+    }
+
+    /// Our own member event, at the place that a resident server proposed. Nothing else of its
+    /// proposal is used.
+    fn member_event(
+        &self,
+        template: &Template,
+        joining: &Joining,
+        membership: &str,
+        content: &Map<String, Value>,
+    ) -> Result<Pdu, JoinError> {
+        let mut content = content.clone();
+        content.insert("membership".to_owned(), membership.into());
+        if membership == "join" && let Some(via) = &template.authorised_via {
+            content.insert("join_authorised_via_users_server".to_owned(), via.as_str().into());
+        }
+        let context = self.context();
+        let event = EventTemplate {
+            room_id: Some(joining.room_id.clone()),
+            sender: joining.user.clone(),
+            event_type: "m.room.member".to_owned(),
+            state_key: Some(joining.user.to_string()),
+            content: raw(&Value::Object(content)),
+            redacts: None,
+            origin_server_ts: context.clock.now_ms(),
+        };
+        let (server, key) = (&context.server_name, &context.signing_key);
+        let event = build::build_and_sign(&event, &template.place, template.version, server, key);
+        Ok(event.map_err(WriteError::from)?)
+    }
+
+    /// Takes the room in as a resident server told it, with our join as its newest event.
+    async fn enter(
+        &self,
+        server: &ServerName,
+        version: RoomVersion,
+        event: Pdu,
+        answer: JoinAnswer,
+    ) -> Result<(), JoinError> {
+        let remote = self.remote()?;
+        let event = match answer.event {
+            Some(signed) => co_signed(remote, &event, &signed, version).await?,
+            None => event,
+        };
+        let event = Arc::new(event);
+        let state_ids = self.verify_state(remote, &event, version, answer.state).await?;
+        let chain = remote.verify_all(answer.auth_chain, version).await?;
+        let chain = chain.into_iter().filter(|pdu| pdu.room_id == event.room_id).map(Arc::new);
+        let mut all: Vec<Arc<Pdu>> = state_ids.iter().cloned().chain(chain).collect();
+        let mut seen = HashSet::new();
+        all.retain(|pdu| seen.insert(pdu.event_id.clone()));
+        let room = self.room_to_enter(&event.room_id, version).await?;
+        self.put_outliers(&room, by_auth(all)).await?;
+        let state_ids: Vec<OwnedEventId> =
+            state_ids.iter().map(|pdu| pdu.event_id.clone()).collect();
+        let entering = self.write(&room, move |draft| {
+            let before = draft.build_state_of(&state_ids)?;
+            draft.require_allowed(&event, before)?;
+            draft.restart_at(&event, before)
+        });
+        entering.await?;
+        tracing::info!(room_id = %room.id, %server, "joined");
+        Ok(())
+    }
+
+    async fn verify_state(
+        &self,
+        remote: &Arc<dyn RemoteRooms>,
+        event: &Pdu,
+        version: RoomVersion,
+        state: Vec<Box<serde_json::value::RawValue>>,
+    ) -> Result<Vec<Arc<Pdu>>, JoinError> {
+        let state = remote.verify_all(state, version).await?;
+        let state: Vec<Arc<Pdu>> = state.into_iter().map(Arc::new).collect();
+        if state.iter().any(|pdu| pdu.room_id != event.room_id || !pdu.is_state()) {
+            return Err(RemoteError::BadAnswer("state of another room").into());
+        }
+        let mut creates = state.iter().filter(|pdu| pdu.is_at("m.room.create", ""));
+        match (creates.next(), creates.next()) {
+            (Some(create), None) if declares(create, version) => Ok(state),
+            _ => Err(RemoteError::BadAnswer("no create event of the room's version").into()),
+        }
+    }
+
+    pub(super) async fn room_to_enter(
+        &self,
+        room_id: &RoomId,
+        version: RoomVersion,
+    ) -> Result<Arc<Room>, JoinError> {
+        if let Some(room) = self.find(room_id).await? {
+            return Ok(room);
+        }
+        let number = self.new_number().await.map_err(WriteError::from)?;
+        Ok(self.opened(Room::new(number, room_id.to_owned(), version)))
+    }
+
+    /// Leaves a room, also one that this homeserver is not in: then the invitation or knock is
+    /// withdrawn through a resident server. Whatever that one says, the user is out for us.
+    pub async fn leave(&self, leaving: Joining) -> Result<(), JoinError> {
+        let room = self.get(&leaving.room_id).await?;
+        if self.residence(&room).await? == Residence::Resident {
+            let new = NewMembership {
+                sender: leaving.user.clone(),
+                target: leaving.user.clone(),
+                membership: MembershipState::Leave,
+                content: leaving.content.clone(),
+            };
+            self.change_membership(&room, new).await?;
+            return Ok(());
+        }
+        let membership = self.membership(&room, &leaving.user).await?;
+        let out = |kind: Kind| matches!(kind, Kind::Leave | Kind::Ban);
+        if membership.is_none_or(|membership| out(membership.kind)) {
+            return Err(WriteError::NotJoined.into());
+        }
+        let servers =
+            self.servers_to_ask(Some(&room), &leaving.room_id, &leaving.user, &leaving.via).await?;
+        for server in servers {
+            match self.leave_through(&server, &leaving).await {
+                Ok(()) => break,
+                Err(error) => {
+                    tracing::info!(%server, room_id = %leaving.room_id, %error, "could not say that a user left");
+                }
+            }
+        }
+        self.put_away(&room, &leaving.user, Kind::Leave, None).await?;
+        Ok(())
+    }
+
+    async fn leave_through(&self, server: &ServerName, leaving: &Joining) -> Result<(), JoinError> {
+        let remote = self.remote()?;
+        let template =
+            remote.make(server, Proposal::Leave, &leaving.room_id, &leaving.user).await?;
+        let event = self.member_event(&template, leaving, "leave", &leaving.content)?;
+        Ok(remote.send_leave(server, &event).await?)
+    }
+
+    /// Knocks at a room.
+    pub async fn knock(&self, knocking: Joining) -> Result<(), JoinError> {
+        let room = self.find(&knocking.room_id).await?;
+        if let Some(room) = &room
+            && self.residence(room).await? == Residence::Resident
+        {
+            let new = NewMembership {
+                sender: knocking.user.clone(),
+                target: knocking.user.clone(),
+                membership: MembershipState::Knock,
+                content: knocking.content.clone(),
+            };
+            self.change_membership(room, new).await?;
+            return Ok(());
+        }
+        let servers = self
+            .servers_to_ask(room.as_deref(), &knocking.room_id, &knocking.user, &knocking.via)
+            .await?;
+        let mut last = JoinError::NoServers;
+        for server in servers {
+            match self.knock_through(&server, &knocking).await {
+                Ok(()) => return Ok(()),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    async fn knock_through(&self, server: &ServerName, knocking: &Joining) -> Result<(), JoinError> {
+        let remote = self.remote()?;
+        let template =
+            remote.make(server, Proposal::Knock, &knocking.room_id, &knocking.user).await?;
+        let event = self.member_event(&template, knocking, "knock", &knocking.content)?;
+        let stripped = remote.send_knock(server, &event).await?;
+        let room = self.room_to_enter(&knocking.room_id, template.version).await?;
+        let stripped = Some(super::invite::stripped_json(&stripped));
+        self.put_away(&room, &knocking.user, Kind::Knock, stripped).await?;
+        Ok(())
+    }
+
+    /// Servers that may help into the room: those that the caller named, the one that invited the
+    /// user, those that were in the room when we were, and the room id's own.
+    async fn servers_to_ask(
+        &self,
+        room: Option<&Room>,
+        room_id: &RoomId,
+        user: &ruma::UserId,
+        via: &[OwnedServerName],
+    ) -> Result<Vec<OwnedServerName>, WriteError> {
+        let mut servers = via.to_vec();
+        if let Some(room) = room {
+            if let Some(membership) = self.membership(room, user).await? {
+                servers.extend(super::invite::inviting_server(&membership));
+            }
+            let known = self.read(room.number, |rows| {
+                store::memberships::servers(rows.snapshot, rows.room)
+            });
+            let known = known.await?.into_iter().filter(|(_, presence)| presence.joined > 0);
+            servers.extend(known.filter_map(|(name, _)| ServerName::parse(name).ok()));
+        }
+        servers.extend(room_id.server_name().map(ToOwned::to_owned));
+        let mut seen = HashSet::new();
+        servers.retain(|server| {
+            *server != self.context().server_name && seen.insert(server.clone())
+        });
+        servers.truncate(SERVERS_ASKED_MAX);
+        Ok(servers)
+    }
+}
+
+/// Servers that one join asks, at most.
+const SERVERS_ASKED_MAX: usize = 10;
+
+fn declares(create: &Pdu, version: RoomVersion) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Create {
+        room_version: Option<String>,
+    }
+    let declared = create.content_as::<Create>().and_then(|create| create.room_version);
+    declared.as_deref().unwrap_or("1") == version.as_str()
+}
+
+/// Our event as the resident server signed it too: the same event, with one more signature.
+async fn co_signed(
+    remote: &Arc<dyn RemoteRooms>,
+    ours: &Pdu,
+    signed: &serde_json::value::RawValue,
+    version: RoomVersion,
+) -> Result<Pdu, JoinError> {
+    let signed = remote.verify(signed, version).await?;
+    if signed.event_id != ours.event_id {
+        return Err(RemoteError::BadAnswer("another event than the join").into());
+    }
+    Ok(signed)
+}

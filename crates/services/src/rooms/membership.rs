@@ -1,0 +1,192 @@
+//! Joining, inviting, leaving, kicking, banning and knocking, of and by our own users.
+
+use std::sync::Arc;
+
+use model::{build::EventTemplate, event_auth, pdu::Pdu};
+use ruma::{
+    OwnedUserId, RoomId, UserId,
+    events::room::member::MembershipState,
+};
+use serde_json::{Map, Value};
+use store::memberships::{self, Kind};
+
+use super::{Draft, Room, Rooms, WriteError, create::raw};
+
+/// A change of somebody's membership that a local user makes by himself, without another server.
+#[derive(Clone, Debug)]
+pub struct NewMembership {
+    pub sender: OwnedUserId,
+    pub target: OwnedUserId,
+    pub membership: MembershipState,
+    /// What the content says besides the membership: reason, is_direct, display name, …
+    pub content: Map<String, Value>,
+}
+
+/// Whether this homeserver can act in a room by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Residence {
+    /// A local user is joined: the room's state is kept current here.
+    Resident,
+    /// Other servers have to be asked.
+    Away,
+}
+
+impl Rooms {
+    /// Whether a local user is joined to the room.
+    pub async fn residence(&self, room: &Room) -> Result<Residence, WriteError> {
+        let server = self.context().server_name.clone();
+        let presence = self.read(room.number, move |rows| {
+            memberships::server_in_room(rows.snapshot, server.as_str(), rows.room)
+        });
+        Ok(match presence.await? {
+            Some(presence) if presence.joined > 0 => Residence::Resident,
+            _ => Residence::Away,
+        })
+    }
+
+    /// Changes a membership in a room in which this homeserver is resident. An invitation of
+    /// another server's user is not for this way: see [`Rooms::invite`].
+    pub async fn change_membership(
+        &self,
+        room: &Arc<Room>,
+        new: NewMembership,
+    ) -> Result<Option<Arc<Pdu>>, WriteError> {
+        Ok(self.write(room, move |draft| draft.change_membership(&new)).await?.value)
+    }
+
+    /// Takes the room out of a user's lists, once he has left it.
+    pub async fn forget(&self, room_id: &RoomId, user: &UserId) -> Result<(), WriteError> {
+        let room = self.get(room_id).await?;
+        let (user, number) = (user.localpart().to_owned(), room.number);
+        let forgetting = self.write(&room, move |draft| {
+            let membership = memberships::get(draft.rows()?.snapshot, &user, number)?;
+            let membership = membership.ok_or(WriteError::NotJoined)?;
+            match membership.kind {
+                Kind::Join | Kind::Invite | Kind::Knock => return Err(WriteError::StillInRoom),
+                Kind::Leave | Kind::Ban if membership.forgotten => return Ok(()),
+                Kind::Leave | Kind::Ban => {}
+            }
+            let forgotten = memberships::Membership { forgotten: true, ..membership };
+            memberships::put(&mut draft.drafted.batch, &user, number, &forgotten);
+            draft.drafted.changes.push(store::log::Change::Membership {
+                user: user.clone(),
+                room: number,
+            });
+            Ok(())
+        });
+        forgetting.await.map(drop)
+    }
+
+    /// A local user's relation to a room.
+    pub async fn membership(
+        &self,
+        room: &Room,
+        user: &UserId,
+    ) -> Result<Option<memberships::Membership>, WriteError> {
+        let user = user.localpart().to_owned();
+        let membership = self.read(room.number, move |rows| {
+            memberships::get(rows.snapshot, &user, rows.room)
+        });
+        Ok(membership.await?)
+    }
+}
+
+impl Draft<'_> {
+    /// See [`Rooms::change_membership`]. `None` when it is so already.
+    pub fn change_membership(
+        &mut self,
+        new: &NewMembership,
+    ) -> Result<Option<Arc<Pdu>>, WriteError> {
+        let template = self.membership_template(new)?;
+        if self.says_already(&template)? {
+            return Ok(None);
+        }
+        self.append(template, None).map(Some)
+    }
+
+    /// The member event that makes it so.
+    pub fn membership_template(&mut self, new: &NewMembership) -> Result<EventTemplate, WriteError> {
+        let mut content = new.content.clone();
+        content.insert("membership".to_owned(), new.membership.as_str().into());
+        let current = self.state("m.room.member", new.target.as_str())?;
+        let was = current.as_ref().and_then(|current| current.pdu.membership());
+        if new.membership == MembershipState::Join && was != Some(MembershipState::Join) {
+            if let Some(via) = self.authorising_user(&new.target, was.as_ref())? {
+                content.insert("join_authorised_via_users_server".to_owned(), via.as_str().into());
+            }
+        }
+        Ok(EventTemplate {
+            room_id: Some(self.drafted.room_id.clone()),
+            sender: new.sender.clone(),
+            event_type: "m.room.member".to_owned(),
+            state_key: Some(new.target.to_string()),
+            content: raw(&Value::Object(content)),
+            redacts: None,
+            origin_server_ts: self.drafted.context.clock.now_ms(),
+        })
+    }
+
+    fn says_already(&mut self, template: &EventTemplate) -> Result<bool, WriteError> {
+        let key = template.state_key.as_deref().unwrap_or_default();
+        let Some(current) = self.state("m.room.member", key)? else { return Ok(false) };
+        let content = |json: &str| serde_json::from_str::<Value>(json).ok();
+        Ok(current.pdu.sender == template.sender
+            && content(current.pdu.content().get()) == content(template.content.get()))
+    }
+
+    /// For a join to a restricted room: a joined user of this server who may invite, when the one
+    /// who joins meets a condition of the room. `None` when no such user is needed or there is none
+    /// (then the auth rules say no).
+    pub fn authorising_user(
+        &mut self,
+        joining: &UserId,
+        was: Option<&MembershipState>,
+    ) -> Result<Option<OwnedUserId>, WriteError> {
+        if was == Some(&MembershipState::Invite) {
+            return Ok(None);
+        }
+        let Some(join_rules) = self.state("m.room.join_rules", "")? else { return Ok(None) };
+        let Some(allowed) = event_auth::rooms_that_allow(&join_rules.pdu) else { return Ok(None) };
+        if !self.is_member_of_any(joining, &allowed)? {
+            return Err(WriteError::Refused("you meet no condition of the room"));
+        }
+        let rows = self.rows()?;
+        for localpart in memberships::joined_locally(rows.snapshot, self.drafted.room)? {
+            let user = self.drafted.context.user_id(&localpart);
+            if self.may_invite(&user)? {
+                return Ok(Some(user));
+            }
+        }
+        Err(WriteError::CannotAuthorise)
+    }
+
+    fn is_member_of_any(&self, user: &UserId, rooms: &[ruma::OwnedRoomId]) -> Result<bool, WriteError> {
+        let rows = self.rows()?;
+        for room_id in rooms {
+            let Some(room) = store::rooms::number(rows.snapshot, room_id)? else { continue };
+            let Some(head) = store::rooms::head(rows.snapshot, room)? else { continue };
+            let other = crate::room_rows::RoomRows { room, ..rows };
+            if other.state(head.state).membership(user)? == MembershipState::Join {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    pub fn may_invite(&mut self, user: &UserId) -> Result<bool, WriteError> {
+        let (create, power_levels) = self.powers()?;
+        Ok(event_auth::may_invite(user, &create, power_levels.as_deref()))
+    }
+
+    pub fn may_send_state(&mut self, user: &UserId, event_type: &str) -> Result<bool, WriteError> {
+        let (create, power_levels) = self.powers()?;
+        Ok(event_auth::may_send_state(user, event_type, &create, power_levels.as_deref()))
+    }
+
+    /// The create event and the power levels.
+    pub fn powers(&mut self) -> Result<(Arc<Pdu>, Option<Arc<Pdu>>), WriteError> {
+        let create = self.state("m.room.create", "")?.ok_or(WriteError::UnknownRoom)?;
+        let power_levels = self.state("m.room.power_levels", "")?;
+        Ok((create.pdu, power_levels.map(|event| event.pdu)))
+    }
+}

@@ -1,0 +1,340 @@
+//! Taking in events of other servers: what they stand on is fetched first, then they are judged.
+
+use std::{collections::HashSet, sync::Arc};
+
+use kv::StoreError;
+use model::pdu::Pdu;
+use ruma::{OwnedEventId, ServerName};
+use serde_json::value::RawValue;
+use store::events::{self, Standing};
+
+use super::{
+    Arrival, Room, Rooms, WriteError,
+    remote::{RemoteError, RemoteRooms},
+};
+
+/// What became of an event that another server sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Received {
+    Accepted,
+    /// It was here before.
+    Known,
+    /// Its own past does not allow it, or the room's present does not: nobody is shown it.
+    NotShown,
+}
+
+/// Why an event could not be taken in. The event may be sent again.
+#[derive(Debug, thiserror::Error)]
+pub enum ReceiveError {
+    #[error("what the event stands on could not be fetched: {0}")]
+    Remote(#[from] RemoteError),
+    #[error("the event's past could not be completed")]
+    Incomplete,
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+/// Events asked for at once to fill a gap.
+const GAP_EVENTS_MAX: u32 = 100;
+/// Auth events that one event may bring with it.
+const AUTH_EVENTS_FETCHED_MAX: usize = 10_000;
+/// Outliers written in one commit.
+const OUTLIERS_PER_COMMIT: usize = 500;
+
+/// What of an event's past is not here.
+#[derive(Debug, Default)]
+struct Missing {
+    known: bool,
+    auth: Vec<OwnedEventId>,
+    prev: Vec<OwnedEventId>,
+    extremities: Vec<OwnedEventId>,
+}
+
+impl Rooms {
+    /// Takes in a verified event that `origin` sent. The caller lets in one event of a room at a
+    /// time.
+    pub async fn receive(
+        &self,
+        room: &Arc<Room>,
+        origin: &ServerName,
+        pdu: Pdu,
+    ) -> Result<Received, ReceiveError> {
+        let pdu = Arc::new(pdu);
+        let missing = self.missing(room, &pdu).await?;
+        if missing.known {
+            return Ok(Received::Known);
+        }
+        if !missing.prev.is_empty() {
+            self.fill_gap(room, origin, &pdu, &missing).await?;
+        }
+        self.receive_one(room, origin, &pdu, Arrival::New).await
+    }
+
+    /// Takes in an event, fetching the state before it if its previous events are not here.
+    pub(super) async fn receive_one(
+        &self,
+        room: &Arc<Room>,
+        origin: &ServerName,
+        pdu: &Arc<Pdu>,
+        arrival: Arrival,
+    ) -> Result<Received, ReceiveError> {
+        let missing = self.missing(room, pdu).await?;
+        if missing.known {
+            return Ok(Received::Known);
+        }
+        if !missing.auth.is_empty() {
+            self.fetch_auth(room, origin, pdu).await?;
+        }
+        let mut told = Vec::new();
+        for prev in &missing.prev {
+            told.push(self.fetch_state_after(room, origin, prev).await?);
+        }
+        let pdu = Arc::clone(pdu);
+        let present: Vec<OwnedEventId> =
+            pdu.prev_events.iter().filter(|id| !missing.prev.contains(id)).cloned().collect();
+        let written = self.write(room, move |draft| {
+            if draft.is_known(&pdu.event_id)? {
+                return Ok(Received::Known);
+            }
+            let mut roots = Vec::new();
+            for state in &told {
+                roots.push(draft.build_state_of(state)?);
+            }
+            if !present.is_empty() {
+                roots.extend(draft.state_after_all(&present)?);
+            }
+            let before = draft.resolve(&roots)?;
+            Ok(match draft.accept(&pdu, before, arrival)? {
+                Standing::Accepted => Received::Accepted,
+                _ => Received::NotShown,
+            })
+        });
+        Ok(written.await?.value)
+    }
+
+    async fn missing(&self, room: &Arc<Room>, pdu: &Arc<Pdu>) -> Result<Missing, ReceiveError> {
+        let pdu = Arc::clone(pdu);
+        let missing = self.read(room.number, move |rows| {
+            if let Some(event) = rows.event_by_id(&pdu.event_id)?
+                && event.record.standing != Standing::Outlier
+            {
+                return Ok(Missing { known: true, ..Missing::default() });
+            }
+            let absent = |ids: &[OwnedEventId]| -> Result<Vec<OwnedEventId>, StoreError> {
+                let numbers = events::numbers(rows.snapshot, ids.iter())?;
+                let absent = ids.iter().zip(numbers).filter(|(_, number)| number.is_none());
+                Ok(absent.map(|(id, _)| id.clone()).collect())
+            };
+            let mut prev = Vec::new();
+            for event_id in &pdu.prev_events {
+                // An outlier has no state: it is as good as not there.
+                let event = rows.event_by_id(event_id)?;
+                if event.is_none_or(|event| event.record.state_after.is_none()) {
+                    prev.push(event_id.clone());
+                }
+            }
+            let head = store::rooms::head(rows.snapshot, rows.room)?;
+            let extremities = head.into_iter().flat_map(|head| head.extremities);
+            let extremities =
+                extremities.filter_map(|e| OwnedEventId::try_from(e.event_id).ok()).collect();
+            Ok(Missing { known: false, auth: absent(&pdu.auth_events)?, prev, extremities })
+        });
+        Ok(missing.await.map_err(WriteError::from)?)
+    }
+
+    /// Asks for the events between ours and this one, and takes them in. What cannot be had is not
+    /// an error: then the state before the event is asked for.
+    async fn fill_gap(
+        &self,
+        room: &Arc<Room>,
+        origin: &ServerName,
+        pdu: &Arc<Pdu>,
+        missing: &Missing,
+    ) -> Result<(), ReceiveError> {
+        let remote = self.remote()?;
+        let latest = [pdu.event_id.clone()];
+        let asked = remote.missing_events(
+            origin,
+            &room.id,
+            &latest,
+            &missing.extremities,
+            GAP_EVENTS_MAX,
+        );
+        let events = match asked.await {
+            Ok(events) => events,
+            Err(error) => {
+                tracing::info!(%origin, room_id = %room.id, %error, "gap was not filled");
+                return Ok(());
+            }
+        };
+        let mut events = self.verified(remote, room, events).await?;
+        events.sort_by_key(|event| event.depth);
+        for event in events {
+            if event.event_id == pdu.event_id {
+                continue;
+            }
+            // One bad event of a gap must not keep the good ones out.
+            if let Err(error) = self.receive_one(room, origin, &event, Arrival::New).await {
+                tracing::info!(%origin, event_id = %event.event_id, %error, "event of a gap not taken in");
+            }
+        }
+        Ok(())
+    }
+
+    /// Fetches and stores the auth chain of an event.
+    async fn fetch_auth(
+        &self,
+        room: &Arc<Room>,
+        origin: &ServerName,
+        pdu: &Arc<Pdu>,
+    ) -> Result<(), ReceiveError> {
+        let remote = self.remote()?;
+        let chain = match remote.event_auth(origin, &room.id, &pdu.event_id).await {
+            Ok(chain) => chain,
+            Err(error) => {
+                tracing::info!(%origin, event_id = %pdu.event_id, %error, "auth chain not given");
+                Vec::new()
+            }
+        };
+        let mut chain = self.verified(remote, room, chain).await?;
+        let mut have: HashSet<OwnedEventId> =
+            chain.iter().map(|event| event.event_id.clone()).collect();
+        // What the chain does not hold is asked for one by one.
+        let mut wanted: Vec<OwnedEventId> = pdu.auth_events.clone();
+        while let Some(event_id) = wanted.pop() {
+            if chain.len() > AUTH_EVENTS_FETCHED_MAX {
+                return Err(ReceiveError::Incomplete);
+            }
+            if have.contains(&event_id) || self.is_stored(room, &event_id).await? {
+                continue;
+            }
+            let event = remote.event(origin, &event_id).await?;
+            let event = Arc::new(remote.verify(&event, room.version).await?);
+            if event.event_id != event_id || event.room_id != room.id {
+                return Err(RemoteError::BadAnswer("another event than asked for").into());
+            }
+            wanted.extend(event.auth_events.iter().cloned());
+            have.insert(event_id);
+            chain.push(event);
+        }
+        self.put_outliers(room, chain).await
+    }
+
+    /// The state after an event that is not here, as `origin` tells it: ids of stored events.
+    async fn fetch_state_after(
+        &self,
+        room: &Arc<Room>,
+        origin: &ServerName,
+        event_id: &OwnedEventId,
+    ) -> Result<Vec<OwnedEventId>, ReceiveError> {
+        let remote = self.remote()?;
+        let ids = remote.state_ids(origin, &room.id, event_id).await?;
+        let mut absent: HashSet<OwnedEventId> = HashSet::new();
+        for id in ids.state.iter().chain(&ids.auth_chain) {
+            if !self.is_stored(room, id).await? {
+                absent.insert(id.clone());
+            }
+        }
+        let mut events = Vec::new();
+        if absent.len() > STATE_FETCHED_ONE_BY_ONE_MAX {
+            let (state, chain) = remote.state(origin, &room.id, event_id).await?;
+            let all = state.into_iter().chain(chain).collect();
+            events = self.verified(remote, room, all).await?;
+        } else {
+            for id in &absent {
+                let Ok(event) = remote.event(origin, id).await else { continue };
+                events.extend(self.verified(remote, room, vec![event]).await?);
+            }
+        }
+        self.put_outliers(room, events).await?;
+        let mut state = ids.state;
+        // The state after the event holds the event itself, if it is one of state.
+        if let Ok(event) = remote.event(origin, event_id).await {
+            let event = remote.verify(&event, room.version).await?;
+            if event.event_id == *event_id && event.is_state() && event.room_id == room.id {
+                let event = Arc::new(event);
+                self.fetch_missing_auth(room, origin, &event).await?;
+                self.put_outliers(room, vec![Arc::clone(&event)]).await?;
+                state.push(event_id.clone());
+            }
+        }
+        Ok(state)
+    }
+
+    async fn fetch_missing_auth(
+        &self,
+        room: &Arc<Room>,
+        origin: &ServerName,
+        event: &Arc<Pdu>,
+    ) -> Result<(), ReceiveError> {
+        if self.missing(room, event).await?.auth.is_empty() {
+            return Ok(());
+        }
+        self.fetch_auth(room, origin, event).await
+    }
+
+    async fn is_stored(&self, room: &Room, event_id: &OwnedEventId) -> Result<bool, ReceiveError> {
+        let event_id = event_id.clone();
+        let stored = self.read(room.number, move |rows| {
+            Ok(events::number(rows.snapshot, &event_id)?.is_some_and(|(room, _)| room == rows.room))
+        });
+        Ok(stored.await.map_err(WriteError::from)?)
+    }
+
+    /// The events of this room among `events` whose signatures hold.
+    pub(super) async fn verified(
+        &self,
+        remote: &Arc<dyn RemoteRooms>,
+        room: &Room,
+        events: Vec<Box<RawValue>>,
+    ) -> Result<Vec<Arc<Pdu>>, ReceiveError> {
+        let events = remote.verify_all(events, room.version).await?;
+        Ok(events.into_iter().filter(|event| event.room_id == room.id).map(Arc::new).collect())
+    }
+
+    /// Stores events that are only part of auth chains and states, each after its auth events.
+    /// Events whose auth events are not to be had are left out.
+    pub(super) async fn put_outliers(
+        &self,
+        room: &Arc<Room>,
+        events: Vec<Arc<Pdu>>,
+    ) -> Result<(), ReceiveError> {
+        let sorted = by_auth(events);
+        for chunk in sorted.chunks(OUTLIERS_PER_COMMIT) {
+            let chunk = chunk.to_vec();
+            let written = self.write(room, move |draft| {
+                for event in &chunk {
+                    match draft.put_outlier(event) {
+                        Ok(_) | Err(WriteError::MissingAuthEvent) => {}
+                        Err(error) => return Err(error),
+                    }
+                }
+                Ok(())
+            });
+            written.await?;
+        }
+        Ok(())
+    }
+}
+
+/// Events fetched one by one before the whole state is asked for.
+const STATE_FETCHED_ONE_BY_ONE_MAX: usize = 20;
+
+/// The events, each after those of its auth events that are among them.
+pub(super) fn by_auth(events: Vec<Arc<Pdu>>) -> Vec<Arc<Pdu>> {
+    let mut pending: std::collections::HashMap<OwnedEventId, Arc<Pdu>> =
+        events.iter().map(|event| (event.event_id.clone(), Arc::clone(event))).collect();
+    let mut sorted = Vec::with_capacity(pending.len());
+    let mut stack: Vec<(Arc<Pdu>, bool)> =
+        events.into_iter().rev().map(|event| (event, false)).collect();
+    while let Some((event, auth_done)) = stack.pop() {
+        if auth_done {
+            sorted.push(event);
+        } else if pending.remove(&event.event_id).is_some() {
+            stack.push((Arc::clone(&event), true));
+            let auth = event.auth_events.iter().filter_map(|id| pending.get(id).cloned());
+            stack.extend(auth.map(|event| (event, false)));
+        }
+    }
+    sorted
+}

@@ -41,6 +41,8 @@ pub enum Op {
         suffix: Bytes,
         value: Bytes,
     },
+    /// Puts the value with the version that this commit gets (u64, big-endian) in front of it.
+    PutStamped(Table, Bytes, Bytes),
     Delete(Table, Bytes),
     /// Deletes the keys in `from..to`.
     DeleteRange(Table, Bytes, Bytes),

@@ -142,14 +142,9 @@ pub fn put(
 
 /// Puts the event into the room's timeline at the position of this commit.
 pub fn append_to_timeline(batch: &mut Batch, room: RoomNumber, index: u16, event: EventNumber) {
-    let prefix = KeyWriter::new().u64(room.0).finish();
-    // The version is below 2⁶³: with the top bit set it sorts as a positive i64 (see KeyWriter).
-    batch.ops.push(kv::Op::PutAtVersion {
-        table: TIMELINE,
-        prefix: KeyWriter::new().rest(prefix).u8(LIVE).finish(),
-        suffix: Bytes::copy_from_slice(&index.to_be_bytes()),
-        value: value::encode(&event),
-    });
+    let (side, suffix) = Order::live_key(index);
+    let prefix = KeyWriter::new().u64(room.0).rest(side).finish();
+    batch.put_at_version(TIMELINE, prefix, Bytes::copy_from_slice(&suffix), value::encode(&event));
 }
 
 /// Puts a backfilled event into the timeline at a negative order.
@@ -168,8 +163,8 @@ pub fn timeline(
     let (from, to) = (timeline_key(room, from), timeline_key(room, to));
     let page = snapshot.scan(TIMELINE, &from, &to, backwards, limit)?;
     let entry = |(key, row): (Bytes, Bytes)| {
-        let order = order(&key).ok_or_else(|| value::corrupt("timeline key"))?;
-        Ok((order, value::decode(&row)?))
+        let order = key.get(8..).map(KeyReader).and_then(Order::from_key);
+        Ok((order.ok_or_else(|| value::corrupt("timeline key"))?, value::decode(&row)?))
     };
     page.rows.into_iter().map(entry).collect()
 }
@@ -177,26 +172,36 @@ pub fn timeline(
 impl Order {
     pub const MIN: Self = Self(i64::MIN, 0);
     pub const MAX: Self = Self(i64::MAX, u16::MAX);
+
+    /// As the end of a key, in the order of the timeline.
+    pub(crate) fn to_key(self) -> [u8; 11] {
+        let side = if self.0 >= 0 { LIVE } else { BACKFILLED };
+        let mut key = [side; 11];
+        // Two's complement keeps the order within each side.
+        key[1..9].copy_from_slice(&self.0.to_be_bytes());
+        key[9..].copy_from_slice(&self.1.to_be_bytes());
+        key
+    }
+
+    /// What stands before and after the version in the key of a row that its commit places.
+    pub(crate) fn live_key(index: u16) -> ([u8; 1], [u8; 2]) {
+        // The version is below 2⁶³, so it is the order's two's complement, too.
+        ([LIVE], index.to_be_bytes())
+    }
+
+    pub(crate) fn from_key(mut key: KeyReader<'_>) -> Option<Self> {
+        key.u8()?;
+        let order = key.u64()? as i64;
+        Some(Self(order, u16::from_be_bytes(key.rest().try_into().ok()?)))
+    }
 }
 
 /// Separates live events (after) from backfilled ones (before).
 const LIVE: u8 = 1;
 const BACKFILLED: u8 = 0;
 
-fn timeline_key(room: RoomNumber, Order(order, index): Order) -> Bytes {
-    let side = if order >= 0 { LIVE } else { BACKFILLED };
-    // Two's complement keeps the order within each side.
-    let key = KeyWriter::new().u64(room.0).u8(side).u64(order as u64);
-    key.rest(index.to_be_bytes()).finish()
-}
-
-fn order(key: &[u8]) -> Option<Order> {
-    let mut key = KeyReader(key);
-    key.u64()?;
-    key.u8()?;
-    let order = key.u64()? as i64;
-    let index = u16::from_be_bytes(key.rest().try_into().ok()?);
-    Some(Order(order, index))
+fn timeline_key(room: RoomNumber, order: Order) -> Bytes {
+    KeyWriter::new().u64(room.0).rest(order.to_key()).finish()
 }
 
 fn key(room: RoomNumber, event: EventNumber) -> Bytes {

@@ -9,6 +9,8 @@ pub mod events;
 pub mod homeserver;
 pub mod log;
 pub mod memberships;
+pub mod relations;
+pub mod room_states;
 pub mod rooms;
 pub mod state;
 pub mod value;
@@ -39,6 +41,7 @@ pub const TABLES: &[Table] = &[
     EVENT_NUMBER,
     TIMELINE,
     RELATION,
+    ROOM_STATE,
     STATE_NODE,
     AUTH_CHAIN,
     MEMBERSHIP,
@@ -77,8 +80,10 @@ pub const EVENT: Table = ordered("event");
 pub const EVENT_NUMBER: Table = random("event_number");
 /// room ‖ order (i64; the log position, negative when backfilled) ‖ index → event number
 pub const TIMELINE: Table = ordered("timeline");
-/// room ‖ parent event ‖ child event → relation type
-pub const RELATION: Table = ordered("relation");
+/// room ‖ parent event id ‖ relation type ‖ order of the child → child; counts and threads beside it
+pub const RELATION: Table = random("relation");
+/// room ‖ log position → root of the room's state from then on
+pub const ROOM_STATE: Table = ordered("room_state");
 /// room ‖ node id → node of a state tree
 pub const STATE_NODE: Table = random("state_node");
 /// room ‖ event number → reachability of the auth chain

@@ -5,7 +5,10 @@ use std::{future::Future, pin::Pin, sync::Arc};
 use bytes::Bytes;
 use tokio::sync::broadcast;
 
-use crate::{Batch, BatchId, Epoch, HomeserverId, Table, Version};
+use crate::{
+    Batch, BatchId, Epoch, HomeserverId, PAGE_BYTES_MAX, PAGE_ROWS_MAX, Table, Version,
+    store::{after_key, after_prefix},
+};
 
 /// A physical database. Its methods are called with whole keys, the homeserver's prefix included.
 pub trait Engine: Send + Sync + 'static {
@@ -31,11 +34,48 @@ pub trait Engine: Send + Sync + 'static {
     fn subscribe(&self) -> broadcast::Receiver<(HomeserverId, Version)>;
 
     fn health(&self) -> Health;
+
+    /// Every table that the engine was opened with.
+    fn tables(&self) -> Vec<Table>;
+
+    /// Forgets everything of the homeserver: rows, version, epoch, outcomes. In the queue of
+    /// commits like a batch.
+    fn erase(&self, homeserver: HomeserverId) -> PendingErasure;
+
+    /// Raises the homeserver's version to at least this one, without a commit: an import must not
+    /// give out again a version that the imported rows already carry.
+    fn raise_version(&self, homeserver: HomeserverId, least: Version) -> PendingCommit;
+
+    /// Shows every row of the homeserver, table by table and in key order, on one snapshot. Keys
+    /// are without the homeserver's prefix. May block on disk.
+    fn export(&self, homeserver: HomeserverId, row: &mut ExportRow<'_>) -> Result<(), StoreError> {
+        let reader = self.snapshot();
+        let from = Bytes::copy_from_slice(&homeserver.0.to_be_bytes());
+        let to = after_prefix(&from);
+        for table in self.tables() {
+            let mut next = from.clone();
+            loop {
+                let page = reader.scan(table, &next, &to, false, PAGE_ROWS_MAX)?;
+                for (key, value) in &page.rows {
+                    row(table, &key[from.len()..], value)?;
+                }
+                match page.rows.last() {
+                    Some((last, _)) if page.more => next = after_key(last),
+                    _ => break,
+                }
+            }
+        }
+        Ok(())
+    }
 }
+
+/// Takes the rows of an [`Engine::export`]; its error ends the export.
+pub type ExportRow<'a> = dyn FnMut(Table, &[u8], &[u8]) -> Result<(), StoreError> + 'a;
 
 /// Resolves when a submitted batch is durable or refused.
 pub type PendingCommit = Pin<Box<dyn Future<Output = Result<Committed, CommitError>> + Send>>;
 pub type PendingEpoch = Pin<Box<dyn Future<Output = Result<Epoch, CommitError>> + Send>>;
+pub type PendingErasure = Pin<Box<dyn Future<Output = Result<(), CommitError>> + Send>>;
 
 /// Reads on one snapshot. Synchronous: it may wait for a disk.
 pub trait Reader: Send + Sync {
@@ -63,6 +103,23 @@ pub trait Reader: Send + Sync {
 pub struct Page {
     pub rows: Vec<(Bytes, Bytes)>,
     pub more: bool,
+}
+
+impl Page {
+    /// Takes rows until a limit is reached.
+    pub(crate) fn fill(mut rows: impl Iterator<Item = (Bytes, Bytes)>, limit: usize) -> Self {
+        let mut page = Self::default();
+        let mut bytes = 0;
+        for (key, value) in &mut rows {
+            if page.rows.len() >= limit.min(PAGE_ROWS_MAX) || bytes >= PAGE_BYTES_MAX {
+                page.more = true;
+                break;
+            }
+            bytes += key.len() + value.len();
+            page.rows.push((key, value));
+        }
+        page
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,4 +169,8 @@ pub enum StoreError {
     Corrupt(Arc<str>),
     #[error("the store cannot be opened: {0}")]
     Open(Arc<str>),
+    /// The batch is still in the queue, or the store has not yet recovered from the error in which
+    /// it was written: ask again later.
+    #[error("it is not decided yet what became of the batch")]
+    Undecided,
 }

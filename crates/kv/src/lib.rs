@@ -13,17 +13,26 @@
 //! - the limits below, whatever the engine itself could hold.
 
 mod batch;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 mod engine;
+mod group;
 mod key;
+mod limits;
+mod memory;
+mod rocks;
 mod store;
 
 pub use crate::{
     batch::{Batch, BatchId, Op, Precondition},
     engine::{
-        CommitError, Committed, Engine, Health, Outcome, Page, PendingCommit, PendingEpoch, Reader,
-        StoreError,
+        CommitError, Committed, Engine, ExportRow, Health, Outcome, Page, PendingCommit,
+        PendingEpoch, PendingErasure, Reader, StoreError,
     },
+    group::Change,
     key::{KeyReader, KeyWriter},
+    memory::{Failure, MemoryEngine},
+    rocks::{Migrating, Migration, RocksEngine, RocksOptions},
     store::{Commit, Snapshot, Store, after_prefix},
 };
 

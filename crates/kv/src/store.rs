@@ -165,7 +165,7 @@ pub fn after_prefix(prefix: &[u8]) -> Bytes {
 }
 
 /// The smallest key above `key`.
-fn after_key(key: &[u8]) -> Bytes {
+pub(crate) fn after_key(key: &[u8]) -> Bytes {
     let mut next = BytesMut::with_capacity(key.len() + 1);
     next.put_slice(key);
     next.put_u8(0);

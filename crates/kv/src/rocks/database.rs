@@ -1,0 +1,232 @@
+//! An open RocksDB: its families by table, rows as the tables show them.
+
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use rocksdb::{
+    ColumnFamily, ColumnFamilyDescriptor, DBPinnableSlice, DBWithThreadMode, ReadOptions,
+    SingleThreaded, WriteBatch, WriteOptions,
+};
+
+use super::{
+    folder::Folder,
+    options::{Layout, RocksOptions, STAMP_BYTES},
+};
+use crate::{
+    HomeserverId, Profile, StoreError, Table,
+    group::{Change, Position, Rows},
+};
+
+pub(super) type Db = DBWithThreadMode<SingleThreaded>;
+
+/// Format, schema version: what must be understood before anything else is read.
+pub(super) const META: Table = Table { name: "kv.meta", profile: Profile::Random };
+/// Where each homeserver stands.
+pub(super) const POSITIONS: Table = Table { name: "kv.homeservers", profile: Profile::Random };
+/// The version that each batch of the last day got.
+pub(super) const OUTCOMES: Table =
+    Table { name: "kv.outcomes", profile: Profile::Expiring { ttl_s: 86_400 } };
+
+/// The families of the engine itself.
+pub(super) const OWN: [Table; 3] = [META, POSITIONS, OUTCOMES];
+
+pub(super) struct Database {
+    db: Db,
+    tables: Vec<Table>,
+    /// After `db`: the lock on the folder is let go of when the database is closed.
+    _folder: Arc<Folder>,
+}
+
+/// Whether a database is opened for writing, or only to be looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    ReadWrite,
+    ReadOnly,
+}
+
+impl Database {
+    pub fn open(
+        folder: Arc<Folder>,
+        tables: &[Table],
+        options: &RocksOptions,
+        access: Access,
+    ) -> Result<Self, StoreError> {
+        let layout = Layout::new(options);
+        let tables: Vec<Table> = OWN.iter().chain(tables).copied().collect();
+        if folder.holds_database()? {
+            refuse_unknown_families(&folder, &layout, &tables)?;
+        }
+        let families = tables
+            .iter()
+            .map(|table| ColumnFamilyDescriptor::new(table.name, layout.family(table.profile)));
+        let db = match access {
+            Access::ReadWrite => {
+                Db::open_cf_descriptors(&layout.database(), folder.path(), families)
+            }
+            Access::ReadOnly => Db::open_cf_descriptors_read_only(
+                &layout.database(),
+                folder.path(),
+                families,
+                false,
+            ),
+        }
+        .map_err(|error| StoreError::Open(error.to_string().into()))?;
+        Ok(Self { db, tables, _folder: folder })
+    }
+
+    pub fn db(&self) -> &Db {
+        &self.db
+    }
+
+    pub fn tables(&self) -> &[Table] {
+        &self.tables
+    }
+
+    pub fn family(&self, table: Table) -> Result<&ColumnFamily, StoreError> {
+        self.db
+            .cf_handle(table.name)
+            .ok_or_else(|| StoreError::Read(format!("there is no table {}", table.name).into()))
+    }
+
+    pub fn get(
+        &self,
+        table: Table,
+        key: &[u8],
+        options: &ReadOptions,
+    ) -> Result<Option<Bytes>, StoreError> {
+        present(table, self.db.get_pinned_cf_opt(self.family(table)?, key, options))
+    }
+
+    pub fn position(&self, homeserver: HomeserverId) -> Result<Position, StoreError> {
+        let Some(row) = self.row(POSITIONS, &homeserver.0.to_be_bytes())? else {
+            return Ok(Position::default());
+        };
+        let numbers = row.split_first_chunk::<8>().and_then(|(version, rest)| {
+            Some((u64::from_be_bytes(*version), u64::from_be_bytes(*rest.first_chunk::<8>()?)))
+        });
+        let (version, epoch) =
+            numbers.ok_or_else(|| StoreError::Corrupt("the position of a homeserver".into()))?;
+        Ok(Position { version, epoch })
+    }
+
+    /// All of it durable, or an error; after an error nobody knows.
+    pub fn write(&self, batch: WriteBatch) -> Result<(), rocksdb::Error> {
+        let mut options = WriteOptions::default();
+        options.set_sync(true);
+        self.db.write_opt(batch, &options)
+    }
+}
+
+impl Rows for Database {
+    fn row(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        self.get(table, key, &ReadOptions::default())
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        // Closing waits for background work; this lets it stop early.
+        self.db.cancel_all_background_work(true);
+    }
+}
+
+/// A family that this program does not know was written by a newer one.
+fn refuse_unknown_families(
+    folder: &Folder,
+    layout: &Layout,
+    tables: &[Table],
+) -> Result<(), StoreError> {
+    let found = Db::list_cf(&layout.database(), folder.path())
+        .map_err(|error| StoreError::Open(error.to_string().into()))?;
+    let known = |name: &String| {
+        name == rocksdb::DEFAULT_COLUMN_FAMILY_NAME || tables.iter().any(|table| table.name == name)
+    };
+    match found.iter().find(|name| !known(name)) {
+        None => Ok(()),
+        Some(name) => Err(StoreError::Open(
+            format!("it has a table {name}, which this version does not know").into(),
+        )),
+    }
+}
+
+/// The value of a row as the table shows it: without the timestamp of an expiring one.
+pub(super) fn present(
+    table: Table,
+    found: Result<Option<DBPinnableSlice<'_>>, rocksdb::Error>,
+) -> Result<Option<Bytes>, StoreError> {
+    match found {
+        Ok(None) => Ok(None),
+        Ok(Some(value)) => Ok(Some(Bytes::copy_from_slice(unstamped(table, &value)?))),
+        Err(error) => Err(StoreError::Read(error.to_string().into())),
+    }
+}
+
+pub(super) fn unstamped(table: Table, value: &[u8]) -> Result<&[u8], StoreError> {
+    match table.profile {
+        Profile::Expiring { .. } => value.get(STAMP_BYTES..).ok_or_else(|| {
+            StoreError::Corrupt(format!("a row of {} without a time", table.name).into())
+        }),
+        Profile::Random | Profile::Ordered => Ok(value),
+    }
+}
+
+/// Collects one write to the database.
+pub(super) struct Writer<'d> {
+    database: &'d Database,
+    now_s: u64,
+    stamped: BytesMut,
+    pub batch: WriteBatch,
+}
+
+impl<'d> Writer<'d> {
+    pub fn new(database: &'d Database, now_s: u64) -> Self {
+        Self { database, now_s, stamped: BytesMut::new(), batch: WriteBatch::default() }
+    }
+
+    pub fn apply(&mut self, change: &Change) -> Result<(), StoreError> {
+        match change {
+            Change::Put(table, key, value) => self.put(*table, key, value)?,
+            Change::Delete(table, key) => {
+                self.batch.delete_cf(self.database.family(*table)?, key);
+            }
+            Change::DeleteRange(table, from, to) if from < to => {
+                self.batch.delete_range_cf(self.database.family(*table)?, from, to);
+            }
+            Change::DeleteRange(..) => {}
+        }
+        Ok(())
+    }
+
+    pub fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        let family = self.database.family(table)?;
+        match table.profile {
+            Profile::Expiring { .. } => {
+                self.stamped.clear();
+                self.stamped.put_u64(self.now_s);
+                self.stamped.put_slice(value);
+                self.batch.put_cf(family, key, &self.stamped);
+            }
+            Profile::Random | Profile::Ordered => self.batch.put_cf(family, key, value),
+        }
+        Ok(())
+    }
+
+    pub fn put_position(
+        &mut self,
+        homeserver: HomeserverId,
+        position: Position,
+    ) -> Result<(), StoreError> {
+        let mut row = [0; 16];
+        row[..8].copy_from_slice(&position.version.to_be_bytes());
+        row[8..].copy_from_slice(&position.epoch.to_be_bytes());
+        self.put(POSITIONS, &homeserver.0.to_be_bytes(), &row)
+    }
+}
+
+/// The key of a batch's outcome.
+pub(super) fn outcome_key(homeserver: HomeserverId, id: crate::BatchId) -> [u8; 20] {
+    let mut key = [0; 20];
+    key[..4].copy_from_slice(&homeserver.0.to_be_bytes());
+    key[4..].copy_from_slice(&id.0.to_be_bytes());
+    key
+}

@@ -1,0 +1,165 @@
+//! How RocksDB is set up, and what of it the caller decides.
+
+use std::{sync::Arc, time::Duration};
+
+use rocksdb::{
+    BlockBasedIndexType, BlockBasedOptions, Cache, CompactionDecision, DBCompressionType,
+    DBRecoveryMode, LogLevel, Options, WriteBufferManager,
+};
+
+use super::schema::Migration;
+use crate::Profile;
+
+/// Seconds since the epoch of Unix.
+pub(super) type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// What the owner of the process decides about the store.
+#[derive(Clone)]
+pub struct RocksOptions {
+    /// For blocks read, indexes, filters and unwritten changes together.
+    pub cache_bytes: usize,
+    /// Of the cache, for changes that are in the log but not yet in a table file.
+    pub write_buffer_bytes: usize,
+    /// Commits that wait are refused above this many bytes.
+    pub queue_bytes_max: usize,
+    /// How often a store on a full disk looks whether there is space again.
+    pub probe_interval: Duration,
+    /// Seconds since the epoch of Unix.
+    pub clock: Arc<dyn Fn() -> u64 + Send + Sync>,
+    /// Every migration that this version of the program knows, in order.
+    pub migrations: Vec<Migration>,
+}
+
+const MIB: usize = 1 << 20;
+
+impl RocksOptions {
+    pub fn new(clock: Arc<dyn Fn() -> u64 + Send + Sync>) -> Self {
+        Self {
+            cache_bytes: 64 * MIB,
+            write_buffer_bytes: 16 * MIB,
+            queue_bytes_max: 64 * MIB,
+            probe_interval: Duration::from_secs(1),
+            clock,
+            migrations: Vec::new(),
+        }
+    }
+}
+
+/// Bytes of the timestamp in front of each value of an expiring table.
+pub(super) const STAMP_BYTES: usize = 8;
+
+/// Makes the options of the database and of its families, which share one cache.
+pub(super) struct Layout {
+    cache: Cache,
+    buffers: WriteBufferManager,
+    clock: Clock,
+}
+
+impl Layout {
+    pub fn new(options: &RocksOptions) -> Self {
+        let cache = Cache::new_hyper_clock_cache(options.cache_bytes, 0);
+        let buffers = WriteBufferManager::new_write_buffer_manager_with_cache(
+            options.write_buffer_bytes,
+            false,
+            cache.clone(),
+        );
+        Self { cache, buffers, clock: options.clock.clone() }
+    }
+
+    pub fn database(&self) -> Options {
+        let mut options = Options::default();
+        options.create_if_missing(true);
+        options.create_missing_column_families(true);
+        // A torn tail is a commit that was never acknowledged. Any other damage is refused.
+        options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
+        options.set_track_and_verify_wals_in_manifest(true);
+        options.set_paranoid_checks(true);
+        options.set_write_buffer_manager(&self.buffers);
+        // Bounds the time that recovery takes, and the disk that the log takes.
+        options.set_max_total_wal_size(64 * MIB as u64);
+        options.set_max_background_jobs(2);
+        options.set_max_open_files(512);
+        options.set_bytes_per_sync(MIB as u64);
+        // One thread writes.
+        options.set_allow_concurrent_memtable_write(false);
+        options.set_enable_write_thread_adaptive_yield(false);
+        options.set_avoid_unnecessary_blocking_io(true);
+        options.set_skip_stats_update_on_db_open(true);
+        options.set_stats_dump_period_sec(0);
+        options.set_stats_persist_period_sec(0);
+        options.set_log_level(LogLevel::Warn);
+        options.set_max_log_file_size(4 * MIB);
+        options.set_keep_log_file_num(2);
+        options
+    }
+
+    pub fn family(&self, profile: Profile) -> Options {
+        let mut options = Options::default();
+        options.set_write_buffer_size(8 * MIB);
+        options.set_max_write_buffer_number(3);
+        // Thirty families that hold little must not take thirty large arenas.
+        options.set_arena_block_size(64 << 10);
+        options.set_max_bytes_for_level_base(64 * MIB as u64);
+        options.set_target_file_size_base(16 * MIB as u64);
+        options.set_compression_type(DBCompressionType::Lz4);
+        options.set_bottommost_compression_type(DBCompressionType::Zstd);
+        let mut blocks = BlockBasedOptions::default();
+        blocks.set_block_cache(&self.cache);
+        blocks.set_cache_index_and_filter_blocks(true);
+        blocks.set_pin_l0_filter_and_index_blocks_in_cache(true);
+        blocks.set_index_type(BlockBasedIndexType::BinarySearch);
+        blocks.set_format_version(6);
+        match profile {
+            Profile::Random => point_reads(&mut blocks),
+            Profile::Ordered => {
+                blocks.set_block_size(16 << 10);
+                compress_with_dictionary(&mut options);
+            }
+            Profile::Expiring { ttl_s } => {
+                point_reads(&mut blocks);
+                self.expire(&mut options, ttl_s);
+            }
+        }
+        options.set_block_based_table_factory(&blocks);
+        options
+    }
+
+    fn expire(&self, options: &mut Options, ttl_s: u64) {
+        let clock = self.clock.clone();
+        options.set_compaction_filter(c"expiring", move |_, _, value: &[u8]| {
+            match value.first_chunk::<STAMP_BYTES>() {
+                Some(stamp) if u64::from_be_bytes(*stamp).saturating_add(ttl_s) < clock() => {
+                    CompactionDecision::Remove
+                }
+                _ => CompactionDecision::Keep,
+            }
+        });
+        // Files that nothing else would touch are compacted once they are this old.
+        options.set_periodic_compaction_seconds(ttl_s.max(3_600));
+    }
+}
+
+/// Bits of a Bloom filter per key: about one miss in a hundred reads a block for nothing.
+const FILTER_BITS: f64 = 10.0;
+
+fn point_reads(blocks: &mut BlockBasedOptions) {
+    blocks.set_block_size(8 << 10);
+    blocks.set_bloom_filter(FILTER_BITS, false);
+    blocks.set_optimize_filters_for_memory(true);
+}
+
+/// Rows of one table resemble each other more than the rows of one block do.
+fn compress_with_dictionary(options: &mut Options) {
+    const WINDOW_BITS: i32 = -14;
+    const LEVEL: i32 = 3;
+    const STRATEGY: i32 = 0;
+    const DICTIONARY_BYTES: i32 = 16 << 10;
+    options.set_bottommost_compression_options(
+        WINDOW_BITS,
+        LEVEL,
+        STRATEGY,
+        DICTIONARY_BYTES,
+        true,
+    );
+    options.set_bottommost_zstd_max_train_bytes(DICTIONARY_BYTES * 100, true);
+}

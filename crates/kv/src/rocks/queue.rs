@@ -1,0 +1,153 @@
+//! The commits that wait for the committer, in the order in which they were submitted.
+
+use std::{collections::VecDeque, time::Duration};
+
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::oneshot;
+
+use crate::{Batch, BatchId, CommitError, Committed, Epoch, HomeserverId, Version};
+
+pub(super) type Reply<T> = oneshot::Sender<Result<T, CommitError>>;
+
+/// What the committer is asked to do.
+pub(super) enum Job {
+    Commit { homeserver: HomeserverId, batch: Batch, reply: Reply<Committed> },
+    Fence { homeserver: HomeserverId, reply: Reply<Epoch> },
+    Erase { homeserver: HomeserverId, reply: Reply<()> },
+    Raise { homeserver: HomeserverId, least: Version, reply: Reply<Committed> },
+}
+
+impl Job {
+    /// Answers the caller, if there still is one, that it did not happen.
+    pub fn refuse(self, refusal: CommitError) {
+        match self {
+            Self::Commit { reply, .. } | Self::Raise { reply, .. } => {
+                drop(reply.send(Err(refusal)));
+            }
+            Self::Fence { reply, .. } => drop(reply.send(Err(refusal))),
+            Self::Erase { reply, .. } => drop(reply.send(Err(refusal))),
+        }
+    }
+
+    fn names(&self) -> Option<(HomeserverId, BatchId)> {
+        match self {
+            Self::Commit { homeserver, batch, .. } => Some((*homeserver, batch.id)),
+            _ => None,
+        }
+    }
+}
+
+/// Bounded by bytes and by jobs; a queue that is full refuses.
+pub(super) struct Queue {
+    bytes_max: usize,
+    state: Mutex<State>,
+    filled: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    jobs: VecDeque<(Job, usize)>,
+    bytes: usize,
+    /// The batches that the committer works on.
+    taken: Vec<(HomeserverId, BatchId)>,
+    /// The batches that a failed write left undecided.
+    undecided: Vec<(HomeserverId, BatchId)>,
+    closed: bool,
+}
+
+/// Small jobs must not be free either.
+const JOB_BYTES: usize = 512;
+/// A group may be this large, so that one write and one sync stay short; one batch always fits.
+const GROUP_BYTES_MAX: usize = 4 << 20;
+
+/// What [`Queue::take`] comes back with.
+pub(super) enum Work {
+    Group(Vec<Job>),
+    /// Nothing came within the time.
+    Idle,
+    Closed,
+}
+
+impl Queue {
+    pub fn new(bytes_max: usize) -> Self {
+        Self { bytes_max, state: Mutex::default(), filled: Condvar::new() }
+    }
+
+    pub fn push(&self, job: Job, bytes: usize) {
+        let bytes = bytes + JOB_BYTES;
+        let mut state = self.state.lock();
+        if state.closed || state.bytes + bytes > self.bytes_max {
+            let why = if state.closed { "the store is closed" } else { "too many commits wait" };
+            drop(state);
+            return job.refuse(CommitError::Unavailable { why: why.into() });
+        }
+        state.bytes += bytes;
+        state.jobs.push_back((job, bytes));
+        let was_empty = state.jobs.len() == 1;
+        drop(state);
+        if was_empty {
+            self.filled.notify_one();
+        }
+    }
+
+    /// Waits for work (no longer than `patience`, if there is any), and takes as much of it as one
+    /// group may hold.
+    pub fn take(&self, patience: Option<Duration>) -> Work {
+        let mut state = self.state.lock();
+        while state.jobs.is_empty() {
+            if state.closed {
+                return Work::Closed;
+            }
+            match patience {
+                None => self.filled.wait(&mut state),
+                Some(patience) => {
+                    if self.filled.wait_for(&mut state, patience).timed_out() {
+                        return Work::Idle;
+                    }
+                }
+            }
+        }
+        let mut group = Vec::with_capacity(state.jobs.len());
+        let mut group_bytes = 0;
+        while let Some((_, bytes)) = state.jobs.front()
+            && (group.is_empty() || group_bytes + bytes <= GROUP_BYTES_MAX)
+        {
+            let Some((job, bytes)) = state.jobs.pop_front() else { break };
+            state.bytes -= bytes;
+            group_bytes += bytes;
+            state.taken.extend(job.names());
+            group.push(job);
+        }
+        Work::Group(group)
+    }
+
+    /// It is known what became of every batch that was taken last.
+    pub fn decided(&self) {
+        self.state.lock().taken.clear();
+    }
+
+    /// It will not be known before [`settled`](Self::settled).
+    pub fn undecided(&self) {
+        let state = &mut *self.state.lock();
+        state.undecided.append(&mut state.taken);
+    }
+
+    /// The store itself now tells what became of every batch.
+    pub fn settled(&self) {
+        self.state.lock().undecided.clear();
+    }
+
+    pub fn is_undecided(&self, homeserver: HomeserverId, id: BatchId) -> bool {
+        let state = self.state.lock();
+        let name = (homeserver, id);
+        state.taken.contains(&name)
+            || state.undecided.contains(&name)
+            || state.jobs.iter().any(|(job, _)| job.names() == Some(name))
+    }
+
+    /// Refuses new jobs; those that wait are still done.
+    pub fn close(&self) {
+        self.state.lock().closed = true;
+        self.filled.notify_one();
+    }
+}

@@ -1,12 +1,12 @@
 //! Aliases of this homeserver, and its list of published rooms.
 
 use kv::StoreError;
-use ruma::{OwnedRoomAliasId, OwnedRoomId, RoomAliasId, RoomId, UserId};
+use ruma::{OwnedRoomAliasId, OwnedRoomId, OwnedServerName, RoomAliasId, RoomId, UserId};
 use store::{
     aliases::{self, Alias},
 };
 
-use super::{Draft, Rooms, WriteError};
+use super::{Draft, Rooms, WriteError, remote::RemoteError};
 
 /// The alias names a room already.
 pub(super) const ALIAS_IN_USE: &str = "the alias is taken";
@@ -43,6 +43,19 @@ impl Rooms {
         let alias = alias.alias().to_owned();
         let found = self.context().store.read(move |rows| aliases::get(rows, &alias)).await?;
         Ok(found.and_then(|alias| RoomId::parse(alias.room_id).ok()))
+    }
+
+    /// The room that an alias of any homeserver points to, and servers that are in it.
+    pub async fn resolve_alias(
+        &self,
+        alias: &RoomAliasId,
+    ) -> Result<Option<(OwnedRoomId, Vec<OwnedServerName>)>, RemoteError> {
+        if alias.server_name() != self.context().server_name {
+            return self.remote()?.alias(alias).await;
+        }
+        let room_id = self.local_alias(alias).await;
+        let room_id = room_id.map_err(|_| RemoteError::Unreachable)?;
+        Ok(room_id.map(|room_id| (room_id, vec![self.context().server_name.clone()])))
     }
 
     /// Lets a free alias of this homeserver point to a room that a joined user names.

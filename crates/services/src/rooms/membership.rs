@@ -54,6 +54,54 @@ impl Rooms {
         Ok(self.write(room, move |draft| draft.change_membership(&new)).await?.value)
     }
 
+    /// Changes somebody's membership in a room that the sender is joined to.
+    pub async fn set_membership(
+        &self,
+        room_id: &RoomId,
+        new: NewMembership,
+    ) -> Result<(), WriteError> {
+        let room = self.get(room_id).await?;
+        let changing = self.write(&room, move |draft| {
+            draft.require_joined(&new.sender)?;
+            draft.change_membership(&new)
+        });
+        changing.await.map(drop)
+    }
+
+    /// Removes a user who is joined, invited or knocking.
+    pub async fn kick(&self, room_id: &RoomId, new: NewMembership) -> Result<(), WriteError> {
+        use MembershipState::{Invite, Join, Knock};
+        self.set_membership_of(room_id, new, &[Join, Invite, Knock], "the user is not in the room")
+            .await
+    }
+
+    /// Lets a banned user come again.
+    pub async fn unban(&self, room_id: &RoomId, new: NewMembership) -> Result<(), WriteError> {
+        let banned = [MembershipState::Ban];
+        self.set_membership_of(room_id, new, &banned, "the user is not banned").await
+    }
+
+    async fn set_membership_of(
+        &self,
+        room_id: &RoomId,
+        new: NewMembership,
+        now: &[MembershipState],
+        otherwise: &'static str,
+    ) -> Result<(), WriteError> {
+        let room = self.get(room_id).await?;
+        let now = now.to_vec();
+        let changing = self.write(&room, move |draft| {
+            draft.require_joined(&new.sender)?;
+            let member = draft.state("m.room.member", new.target.as_str())?;
+            let membership = member.and_then(|member| member.pdu.membership());
+            if !membership.is_some_and(|membership| now.contains(&membership)) {
+                return Err(WriteError::Refused(otherwise));
+            }
+            draft.change_membership(&new)
+        });
+        changing.await.map(drop)
+    }
+
     /// Takes the room out of a user's lists, once he has left it.
     pub async fn forget(&self, room_id: &RoomId, user: &UserId) -> Result<(), WriteError> {
         let room = self.get(room_id).await?;

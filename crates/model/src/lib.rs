@@ -7,11 +7,15 @@
 pub mod build;
 pub mod canonical_json;
 pub mod clock;
+pub mod event_auth;
 pub mod ids;
+pub mod membership;
 pub mod pdu;
+pub mod powers;
 pub mod redact;
 pub mod room_version;
 pub mod signing_key;
+pub mod state_tree;
 
 /// An event's number in its room: in the order in which this homeserver stored them. Local to one
 /// homeserver, never sent.

@@ -28,6 +28,7 @@ mod stored;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub(crate) use authorised::kind as kind_of;
 pub use client::ClientFormat;
 pub use stored::BadRecord;
 

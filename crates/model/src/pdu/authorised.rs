@@ -18,7 +18,7 @@ use super::Pdu;
 const VERBATIM: &str = "\u{0}";
 
 /// The type for ruma and for matching.
-pub(super) fn kind(event_type: &str) -> TimelineEventType {
+pub(crate) fn kind(event_type: &str) -> TimelineEventType {
     verbatim(event_type)
         .map_or_else(|| TimelineEventType::from(event_type), TimelineEventType::from)
 }

@@ -22,6 +22,8 @@ mod limits;
 mod memory;
 mod rocks;
 mod store;
+#[cfg(test)]
+mod tests;
 
 pub use crate::{
     batch::{Batch, BatchId, Op, Precondition},

@@ -179,7 +179,7 @@ fn prefixed(homeserver: HomeserverId, key: &[u8]) -> Bytes {
     whole.freeze()
 }
 
-fn prefix(homeserver: HomeserverId, batch: &mut Batch) {
+pub(crate) fn prefix(homeserver: HomeserverId, batch: &mut Batch) {
     let add = |key: &mut Bytes| *key = prefixed(homeserver, key);
     for precondition in &mut batch.preconditions {
         match precondition {

@@ -86,6 +86,12 @@ impl VersionedRows {
         self.forget_stale();
     }
 
+    /// How many values are kept, past ones included.
+    #[cfg(test)]
+    pub fn values(&self) -> usize {
+        self.tables.values().flat_map(BTreeMap::values).map(Vec::len).sum()
+    }
+
     fn delete_range(&mut self, name: &'static str, from: &[u8], to: &[u8]) {
         let Some(rows) = self.tables.get(name).filter(|_| from < to) else { return };
         let doomed: Vec<Bytes> = rows

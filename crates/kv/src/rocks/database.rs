@@ -109,6 +109,23 @@ impl Database {
         Ok(Position { version, epoch })
     }
 
+    #[cfg(test)]
+    pub fn compact_all(&self) {
+        for table in &self.tables {
+            if let Some(family) = self.db.cf_handle(table.name) {
+                let mut options = rocksdb::CompactOptions::default();
+                options.set_bottommost_level_compaction(rocksdb::BottommostLevelCompaction::Force);
+                self.db.compact_range_cf_opt(family, None::<&[u8]>, None::<&[u8]>, &options);
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub fn flush(&self, table: Table) -> Result<(), StoreError> {
+        let flushed = self.db.flush_cf(self.family(table)?);
+        flushed.map_err(|error| StoreError::Read(error.to_string().into()))
+    }
+
     /// All of it durable, or an error; after an error nobody knows.
     pub fn write(&self, batch: WriteBatch) -> Result<(), rocksdb::Error> {
         let mut options = WriteOptions::default();

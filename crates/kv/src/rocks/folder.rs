@@ -15,7 +15,7 @@ const PROBE_FILE: &str = "kontor.probe";
 /// lets go of it while the database is reopened.
 pub(super) struct Folder {
     path: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 impl Folder {
@@ -42,7 +42,7 @@ impl Folder {
             }
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        Ok(Self { path: path.to_owned(), lock })
     }
 
     pub fn path(&self) -> &Path {
@@ -92,6 +92,13 @@ impl Folder {
         // What cannot be removed now is overwritten by the next attempt.
         drop(fs::remove_file(&path));
         fits
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // Closing the file alone would not do while a child process, just forked, has a copy of it.
+        drop(self.lock.unlock());
     }
 }
 

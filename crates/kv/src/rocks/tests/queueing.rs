@@ -1,0 +1,93 @@
+//! The queue: bounded, in order, emptied before the engine goes.
+
+use std::{sync::Arc, thread};
+
+use super::{ACME, assert_holds, nth, open, options, prefixed, wait};
+use crate::{
+    Batch, BatchId, CommitError, Engine, RocksEngine, RocksOptions, Store, StoreError,
+    conformance::{ROOMS, TABLES},
+};
+
+#[test]
+fn a_full_queue_refuses_and_goes_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = RocksOptions { queue_bytes_max: 200_000, ..options() };
+    let engine = RocksEngine::open(folder.path(), &TABLES, options).expect("a store");
+    let large = |n: u64| {
+        let mut batch = Batch::new(BatchId(n.into()));
+        batch.put(ROOMS, format!("{n}"), vec![b'x'; 80_000]);
+        prefixed(batch)
+    };
+    let commits: Vec<_> = (0..300).map(|n| engine.submit(ACME, large(n))).collect();
+    let results: Vec<_> = commits.into_iter().map(wait).collect();
+    let committed = results.iter().filter(|result| result.is_ok()).count() as u64;
+    let refused = results
+        .iter()
+        .filter(|result| matches!(result, Err(CommitError::Unavailable { .. })))
+        .count() as u64;
+    assert_eq!(committed + refused, 300);
+    assert!(refused > 0);
+    assert_eq!(engine.version(ACME).expect("a version"), committed);
+    assert!(wait(engine.submit(ACME, large(300))).is_ok());
+}
+
+#[test]
+fn what_waits_when_the_engine_goes_is_committed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = open(folder.path());
+    let commits: Vec<_> = (1..=500).map(|n| engine.submit(ACME, prefixed(nth(n)))).collect();
+    drop(engine);
+    for (expected, commit) in (1..).zip(commits) {
+        assert_eq!(wait(commit).expect("a commit").version, expected);
+    }
+    assert_holds(&Arc::new(open(folder.path())), 500);
+}
+
+#[test]
+fn an_outcome_is_never_told_before_it_is_decided() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = Arc::new(open(folder.path()));
+    let store = Store::new(engine.clone(), ACME);
+    let commits: Vec<_> = (1..=300).map(|n| store.submit(nth(n))).collect();
+    for n in 1..=300 {
+        let outcome = loop {
+            match store.outcome(BatchId(n)) {
+                Err(StoreError::Undecided) => thread::yield_now(),
+                decided => break decided.expect("an outcome"),
+            }
+        };
+        assert_eq!(outcome, crate::Outcome::Committed(n as u64));
+    }
+    for commit in commits {
+        wait(commit).expect("a commit");
+    }
+}
+
+#[test]
+fn many_threads_commit_to_many_homeservers() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine: Arc<dyn Engine> = Arc::new(open(folder.path()));
+    let threads: Vec<_> = (0..8u32)
+        .map(|thread| {
+            let store = Store::new(engine.clone(), crate::HomeserverId(thread % 4));
+            thread::spawn(move || {
+                let mut versions = Vec::new();
+                for n in 0..100 {
+                    let batch = nth(u64::from(thread) * 1_000 + n);
+                    versions.push(wait(store.commit(batch)).expect("a commit").version);
+                }
+                (thread % 4, versions)
+            })
+        })
+        .collect();
+    let mut found = vec![Vec::new(); 4];
+    for thread in threads {
+        let (homeserver, versions) = thread.join().expect("a thread");
+        assert!(versions.is_sorted());
+        found[homeserver as usize].extend(versions);
+    }
+    for mut versions in found {
+        versions.sort_unstable();
+        assert_eq!(versions, (1..=200).collect::<Vec<_>>());
+    }
+}

@@ -104,8 +104,11 @@ fn step() -> impl Strategy<Value = Step> {
 /// An engine under test, and how to start it again.
 struct Subject {
     engine: Option<Arc<dyn Engine>>,
-    reopen: Box<dyn Fn(Option<Arc<dyn Engine>>) -> Arc<dyn Engine>>,
+    reopen: Reopen,
 }
+
+/// Takes the old engine, so that it can be gone before the new one comes.
+type Reopen = Box<dyn Fn(Option<Arc<dyn Engine>>) -> Arc<dyn Engine>>;
 
 impl Subject {
     fn store(&self, homeserver: usize) -> Store {

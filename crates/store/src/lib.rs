@@ -4,15 +4,22 @@
 //! Every key starts with the homeserver (added by `kv`); every value starts with a format byte
 //! (see [`value`]).
 
+pub mod account_data;
+pub mod accounts;
 pub mod aliases;
+pub mod devices;
 pub mod events;
+pub mod filters;
 pub mod homeserver;
 pub mod log;
 pub mod memberships;
+pub mod pushers;
 pub mod relations;
 pub mod room_states;
 pub mod rooms;
 pub mod state;
+pub mod tokens;
+pub mod transactions;
 pub mod value;
 
 use kv::{Profile, Table};
@@ -92,19 +99,20 @@ pub const AUTH_CHAIN: Table = random("auth_chain");
 pub const MEMBERSHIP: Table = random("membership");
 /// room ‖ local user → membership, for the joined ones
 pub const ROOM_MEMBERSHIP: Table = random("room_membership");
-/// localpart → account
+/// localpart → [`accounts::Account`]; localpart → [`accounts::Profile`]
 pub const ACCOUNT: Table = random("account");
-/// localpart ‖ device id → device
+/// localpart ‖ device id → [`devices::Device`]; the same → [`devices::LastSeen`]
 pub const DEVICE: Table = random("device");
-/// SHA-256 of an access or refresh token → whose it is
+/// SHA-256 of a bearer token → [`tokens::Token`]
 pub const TOKEN: Table = random("token");
-/// localpart ‖ room number (0: global) ‖ type → position and content; filters
+/// localpart ‖ room number (0: global) ‖ type → position and content; localpart ‖ position → that;
+/// localpart ‖ filter id → filter; localpart ‖ app id ‖ push key → [`pushers::Pusher`]
 pub const ACCOUNT_DATA: Table = random("account_data");
 /// room ‖ … → receipts, and their stream by position
 pub const RECEIPT: Table = random("receipt");
 /// localpart ‖ room → unread counts up to a position
 pub const UNREAD: Table = random("unread");
-/// localpart ‖ device ‖ path ‖ transaction id → what it was answered
+/// localpart ‖ device ‖ hash of path and transaction id → what it was answered
 pub const TRANSACTION: Table = expiring("transaction", 7);
 /// localpart ‖ device ‖ position → message; and the outbox to other servers
 pub const TO_DEVICE: Table = ordered("to_device");

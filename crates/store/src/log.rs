@@ -26,8 +26,10 @@ pub enum Change {
     ToDevice { user: String, device: String },
     /// A user (a full user id) changed devices or keys.
     DeviceList { user: String },
-    /// A local user's profile, account or devices changed.
+    /// A local user's account, sessions or devices changed.
     Account { user: String },
+    /// A local user's profile changed; his member events are to follow.
+    Profile { user: String },
     /// Something waits to be sent to another server.
     Outbound { server: String },
     /// Nothing that a follower wants to know (staging, caches, media).

@@ -2,11 +2,18 @@
 
 use std::sync::Arc;
 
-use kv::{Batch, BatchId, Store};
+use kv::{Batch, BatchId, CommitError, Snapshot, Store, StoreError};
 use model::{clock::Clock, ids::Ids, signing_key::SigningKey};
 use ruma::{OwnedServerName, OwnedUserId, UserId};
+use store::log::LogEntry;
 
 use crate::log::Log;
+
+/// How often a change is decided anew because somebody else was faster.
+const ATTEMPTS_MAX: usize = 8;
+
+/// What [`Context::change`] decided: the answer, and what the batch changes.
+pub type Decision<T> = (T, LogEntry);
 
 /// One homeserver's identity, store, log, time and randomness. Cheap to clone.
 #[derive(Clone)]
@@ -36,5 +43,36 @@ impl Context {
 
     pub fn is_local(&self, user: &UserId) -> bool {
         user.server_name() == self.server_name
+    }
+
+    /// Gathers, decides and commits. `decide` reads a snapshot, fills the batch and says what it
+    /// changes; when a precondition of the batch no longer holds at the commit, it is asked again.
+    /// It must not read the clock or draw ids: what it uses is drawn before.
+    ///
+    /// An empty batch is not committed.
+    pub async fn change<T, E>(
+        &self,
+        decide: impl Fn(&Snapshot, &mut Batch) -> Result<Decision<T>, E> + Send + Sync + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + From<CommitError> + Send + 'static,
+    {
+        let decide = Arc::new(decide);
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let (decide, mut batch) = (Arc::clone(&decide), self.batch());
+            let gather = move |rows: &Snapshot| Ok((decide(rows, &mut batch)?, batch));
+            let ((answer, changes), batch) = self.store.read::<_, E>(gather).await?;
+            if batch.ops.is_empty() {
+                return Ok(answer);
+            }
+            match self.log.commit(batch, changes).await {
+                Ok(_) => return Ok(answer),
+                Err(CommitError::Precondition(_)) if attempts < ATTEMPTS_MAX => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 }

@@ -3,18 +3,98 @@
 //! One [`Services`] is one homeserver. It is built top to bottom: each service is given only what
 //! was built above it.
 
+use std::sync::Arc;
+
+pub mod account_data;
+pub mod accounts;
 pub mod context;
+pub mod devices;
+pub mod filters;
 pub mod log;
+pub mod login;
+pub mod passwords;
+pub mod profile;
+pub mod push_rules;
+pub mod pushers;
+pub mod sessions;
+pub mod shared_secret;
+pub mod tags;
+#[cfg(test)]
+mod testing;
+pub mod uia;
+pub mod user_directory;
 
 pub use crate::context::Context;
+use crate::{
+    account_data::AccountData,
+    accounts::{Accounts, RegistrationPolicy},
+    devices::Devices,
+    filters::Filters,
+    login::Login,
+    passwords::Passwords,
+    profile::Profiles,
+    push_rules::PushRules,
+    pushers::Pushers,
+    sessions::{Sessions, TokenLifetimes},
+    shared_secret::SharedSecret,
+    tags::Tags,
+    uia::Uia,
+    user_directory::UserDirectory,
+};
+
+/// What a homeserver's owner decides.
+#[derive(Clone)]
+pub struct Settings {
+    pub registration: RegistrationPolicy,
+    pub token_lifetimes: TokenLifetimes,
+    /// Shared by all homeservers of the process.
+    pub passwords: Arc<Passwords>,
+}
 
 /// One homeserver.
 pub struct Services {
     pub context: Context,
+    pub sessions: Arc<Sessions>,
+    pub accounts: Arc<Accounts>,
+    pub login: Login,
+    pub uia: Uia,
+    pub shared_secret: SharedSecret,
+    pub devices: Devices,
+    pub profiles: Profiles,
+    pub account_data: Arc<AccountData>,
+    pub tags: Tags,
+    pub filters: Filters,
+    pub push_rules: PushRules,
+    pub pushers: Pushers,
+    pub user_directory: UserDirectory,
 }
 
 impl Services {
-    pub fn new(context: Context) -> Self {
-        Self { context }
+    pub fn new(context: Context, settings: Settings) -> Self {
+        let Settings { registration, token_lifetimes, passwords } = settings;
+        let sessions = Arc::new(Sessions::new(context.clone(), token_lifetimes));
+        let accounts = Arc::new(Accounts::new(
+            context.clone(),
+            registration,
+            Arc::clone(&passwords),
+            Arc::clone(&sessions),
+        ));
+        let account_data = Arc::new(AccountData::new(context.clone()));
+        Self {
+            login: Login::new(context.clone(), passwords, Arc::clone(&sessions)),
+            uia: Uia::new(context.clone(), Arc::clone(&accounts)),
+            shared_secret: SharedSecret::new(context.clone(), Arc::clone(&accounts)),
+            devices: Devices::new(context.clone(), Arc::clone(&sessions)),
+            profiles: Profiles::new(context.clone()),
+            tags: Tags::new(Arc::clone(&account_data)),
+            filters: Filters::new(context.clone()),
+            push_rules: PushRules::new(Arc::clone(&account_data)),
+            pushers: Pushers::new(context.clone()),
+            user_directory: UserDirectory::new(context.clone()),
+            account_data,
+            sessions,
+            accounts,
+            context,
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! on every homeserver for the same arguments. Time and randomness come in through [`clock::Clock`]
 //! and [`ids::Ids`].
 
+pub mod auth_chain;
 pub mod build;
 pub mod canonical_json;
 pub mod clock;
@@ -15,7 +16,9 @@ pub mod powers;
 pub mod redact;
 pub mod room_version;
 pub mod signing_key;
+pub mod state_res;
 pub mod state_tree;
+pub mod verify;
 
 /// An event's number in its room: in the order in which this homeserver stored them. Local to one
 /// homeserver, never sent.

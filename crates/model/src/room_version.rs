@@ -6,7 +6,10 @@
 
 use std::{fmt, str::FromStr};
 
-use ruma::{RoomVersionId, room_version_rules::RoomVersionRules};
+use ruma::{
+    RoomVersionId,
+    room_version_rules::{RoomVersionRules, StateResolutionV2Rules},
+};
 use serde::{Deserialize, Serialize};
 
 #[cfg(test)]
@@ -50,6 +53,16 @@ impl RoomVersion {
             Self::V10 => &RoomVersionRules::V10,
             Self::V11 => &RoomVersionRules::V11,
             Self::V12 => &RoomVersionRules::V12,
+        }
+    }
+
+    /// Which revision of state resolution 2 this version uses.
+    pub fn state_resolution(self) -> StateResolutionV2Rules {
+        match self {
+            Self::V6 | Self::V7 | Self::V8 | Self::V9 | Self::V10 | Self::V11 => {
+                StateResolutionV2Rules::V2_0
+            }
+            Self::V12 => StateResolutionV2Rules::V2_1,
         }
     }
 

@@ -85,7 +85,7 @@ impl StateTree {
     pub const EMPTY: NodeId = [0; 16];
 
     /// The trees of the homeserver with this salt.
-    pub fn new(salt: [u8; 16]) -> Self {
+    pub const fn new(salt: [u8; 16]) -> Self {
         Self { salt }
     }
 

@@ -20,3 +20,11 @@ fn versions_without_strict_canonical_json_are_refused() {
     }
     assert_eq!(RoomVersion::from_byte(b'{'), None);
 }
+
+#[test]
+fn every_version_resolves_states_as_ruma_knows_it() {
+    for version in RoomVersion::ALL {
+        let by_ruma = version.rules().state_res.v2_rules().copied();
+        assert_eq!(Some(version.state_resolution()), by_ruma);
+    }
+}

@@ -16,6 +16,7 @@ pub(super) const CASES: &[Case] = &[
     Case { name: "a range delete takes earlier puts of its batch", run: range_after_put },
     Case { name: "a range delete leaves its end", run: range_end },
     Case { name: "an empty or turned range deletes nothing", run: empty_range },
+    Case { name: "a range of many rows is deleted", run: large_range },
     Case { name: "tables are apart", run: tables_are_apart },
     Case { name: "homeservers are apart", run: homeservers_are_apart },
     Case { name: "a range delete stays within its homeserver", run: range_within_homeserver },
@@ -114,6 +115,13 @@ fn empty_range(world: &World) {
     world.do_ops(["a", "b", "c"].map(|key| put(EVENTS, key, "v")));
     world.do_ops([delete_range(EVENTS, "b", "b"), delete_range(EVENTS, "c", "a")]);
     assert_eq!(world.keys(EVENTS), ["a", "b", "c"]);
+}
+
+fn large_range(world: &World) {
+    world.do_ops((0..300).map(|n| put(EVENTS, &format!("{n:03}"), "v")));
+    world.do_ops([put(EVENTS, "150x", "v"), delete_range(EVENTS, "010", "290")]);
+    let expected: Vec<_> = (0..10).chain(290..300).map(|n| format!("{n:03}")).collect();
+    assert_eq!(world.keys(EVENTS), expected);
 }
 
 fn tables_are_apart(world: &World) {

@@ -56,9 +56,15 @@ impl Database {
         if folder.holds_database()? {
             refuse_unknown_families(&folder, &layout, &tables)?;
         }
-        let families = tables
+        let family = |table: &Table| {
+            let options = layout.family(table.profile)?;
+            Ok(ColumnFamilyDescriptor::new(table.name, options))
+        };
+        let families: Vec<ColumnFamilyDescriptor> = tables
             .iter()
-            .map(|table| ColumnFamilyDescriptor::new(table.name, layout.family(table.profile)));
+            .map(family)
+            .collect::<Result<_, rocksdb::Error>>()
+            .map_err(|error| StoreError::Open(error.to_string().into()))?;
         let db = match access {
             Access::ReadWrite => {
                 Db::open_cf_descriptors(&layout.database(), folder.path(), families)
@@ -107,6 +113,40 @@ impl Database {
         let (version, epoch) =
             numbers.ok_or_else(|| StoreError::Corrupt("the position of a homeserver".into()))?;
         Ok(Position { version, epoch })
+    }
+
+    /// The first keys in `from..to`, at most `limit`.
+    pub fn keys(
+        &self,
+        table: Table,
+        from: &[u8],
+        to: &[u8],
+        limit: usize,
+    ) -> Result<Vec<Bytes>, StoreError> {
+        let mut options = ReadOptions::default();
+        options.set_iterate_lower_bound(from);
+        options.set_iterate_upper_bound(to);
+        let mut cursor = self.db.raw_iterator_cf_opt(self.family(table)?, options);
+        cursor.seek_to_first();
+        let mut keys = Vec::new();
+        while keys.len() < limit
+            && let Some(key) = cursor.key()
+        {
+            keys.push(Bytes::copy_from_slice(key));
+            cursor.next();
+        }
+        cursor.status().map_err(|error| StoreError::Read(error.to_string().into()))?;
+        Ok(keys)
+    }
+
+    /// Gives back the space of table files that lie in `from..to` of every table, which must have
+    /// been deleted. What is left in other files goes when these are compacted.
+    pub fn drop_files(&self, from: &[u8], to: &[u8]) {
+        for family in self.tables.iter().filter_map(|table| self.db.cf_handle(table.name)) {
+            if let Err(error) = self.db.delete_file_in_range_cf(family, from, to) {
+                tracing::warn!(%error, "the space of deleted rows could not be given back");
+            }
+        }
     }
 
     #[cfg(test)]

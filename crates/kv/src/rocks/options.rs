@@ -93,8 +93,9 @@ impl Layout {
         options
     }
 
-    pub fn family(&self, profile: Profile) -> Options {
-        let mut options = Options::default();
+    pub fn family(&self, profile: Profile) -> Result<Options, rocksdb::Error> {
+        let mut options = Options::default().get_options_from_string(SCANS_PAST_DELETIONS)?;
+        options.add_compact_on_deletion_collector_factory(1_024, 512, 0.5);
         options.set_write_buffer_size(8 * MIB);
         options.set_max_write_buffer_number(3);
         // Thirty families that hold little must not take thirty large arenas.
@@ -121,7 +122,7 @@ impl Layout {
             }
         }
         options.set_block_based_table_factory(&blocks);
-        options
+        Ok(options)
     }
 
     fn expire(&self, options: &mut Options, ttl_s: u64) {
@@ -138,6 +139,11 @@ impl Layout {
         options.set_periodic_compaction_seconds(ttl_s.max(3_600));
     }
 }
+
+/// A queue is a table whose low end is always deleted: a memory table in which scans meet many
+/// deletions, or that holds many deleted ranges, is written out before it slows them down.
+const SCANS_PAST_DELETIONS: &str =
+    "memtable_op_scan_flush_trigger=5000;memtable_max_range_deletions=500";
 
 /// Bits of a Bloom filter per key: about one miss in a hundred reads a block for nothing.
 const FILTER_BITS: f64 = 10.0;

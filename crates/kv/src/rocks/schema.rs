@@ -3,18 +3,21 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use rocksdb::DEFAULT_COLUMN_FAMILY_NAME;
 
 use super::{
     database::{Database, META, POSITIONS, Writer},
     options::RocksOptions,
     reader::RocksReader,
 };
-use crate::{Change, Page, Reader, StoreError, Table, group::Rows, store::after_prefix};
+use crate::{Change, Page, Profile, Reader, StoreError, Table, group::Rows, store::after_prefix};
 
 const FORMAT_KEY: &[u8] = b"format";
 /// How the engine itself lays out keys, timestamps and its own families.
 const FORMAT: &[u8] = b"kontor kv 1";
 const MIGRATION_PREFIX: &[u8] = b"migration/";
+/// Rows of expiring tables carry a time: a table that began as one kind cannot be read as the other.
+const TABLE_PREFIX: &[u8] = b"table/";
 
 /// A change of the rows of a store, made once, before anything else sees it.
 #[derive(Clone)]
@@ -58,17 +61,29 @@ impl Migrating<'_> {
     }
 }
 
+/// Refuses tables that cannot be told apart, from each other or from the engine's own.
+pub(super) fn check_names(tables: &[Table]) -> Result<(), StoreError> {
+    for (index, table) in tables.iter().enumerate() {
+        let reserved = table.name.starts_with("kv.") || table.name == DEFAULT_COLUMN_FAMILY_NAME;
+        if reserved || tables[..index].iter().any(|other| other.name == table.name) {
+            return refuse(format!("the name of table {} is taken", table.name));
+        }
+    }
+    Ok(())
+}
+
 /// Refuses a store that this program does not understand; brings the others up to date.
 pub(super) fn check(database: &Arc<Database>, options: &RocksOptions) -> Result<(), StoreError> {
     let migrating = Migrating { database, now_s: (options.clock)() };
     match database.row(META, FORMAT_KEY)? {
-        None => return begin(&migrating, options),
+        None => begin(&migrating, options)?,
         Some(format) if format == FORMAT => {}
         Some(format) => {
             let format = String::from_utf8_lossy(&format);
             return refuse(format!("its format is {format:?}, which this version does not know"));
         }
     }
+    check_kinds(&migrating)?;
     let done = done(&migrating)?;
     let unknown =
         done.iter().find(|name| !options.migrations.iter().any(|known| known.name == *name));
@@ -84,6 +99,24 @@ pub(super) fn check(database: &Arc<Database>, options: &RocksOptions) -> Result<
         migrating.write(&[migration.record(migrating.now_s)])?;
     }
     Ok(())
+}
+
+/// Records the kind of each new table; refuses a table that has changed its kind.
+fn check_kinds(migrating: &Migrating<'_>) -> Result<(), StoreError> {
+    let mut records = Vec::new();
+    for table in migrating.database.tables() {
+        let kind = match table.profile {
+            Profile::Random | Profile::Ordered => "plain",
+            Profile::Expiring { .. } => "expiring",
+        };
+        let key = Bytes::from([TABLE_PREFIX, table.name.as_bytes()].concat());
+        match migrating.get(META, &key)? {
+            None => records.push(Change::Put(META, key, Bytes::from_static(kind.as_bytes()))),
+            Some(recorded) if recorded == kind => {}
+            Some(_) => return refuse(format!("table {} was not {kind} before", table.name)),
+        }
+    }
+    if records.is_empty() { Ok(()) } else { migrating.write(&records) }
 }
 
 /// Marks a new store. It is written in the newest way, so every migration counts as made.

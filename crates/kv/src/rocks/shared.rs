@@ -37,6 +37,7 @@ pub(super) struct Shared {
 
 impl Shared {
     pub fn open(path: &Path, tables: &[Table], options: RocksOptions) -> Result<Self, StoreError> {
+        schema::check_names(tables)?;
         let folder = Arc::new(Folder::lock(path)?);
         let database = Database::open(folder.clone(), tables, &options, Access::ReadWrite)?;
         let database = Arc::new(database);

@@ -1,9 +1,14 @@
 //! One group of commits in the making: jobs in, one write batch and the answers out.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use bytes::Bytes;
 
 use crate::{
-    Batch, Change, CommitError, Committed, Epoch, HomeserverId, StoreError,
+    Batch, Change, CommitError, Committed, Epoch, HomeserverId, Op, StoreError, Table,
     group::{Group, Position},
     rocks::{
         database::{Database, META, OUTCOMES, Writer, outcome_key},
@@ -12,14 +17,20 @@ use crate::{
     store::after_prefix,
 };
 
+/// Ranges with at most so many rows are deleted row by row.
+const FEW_ROWS: usize = 48;
+
 pub(super) struct Draft<'c> {
     database: &'c Database,
     /// As of the jobs added so far.
     positions: &'c mut HashMap<HomeserverId, Position>,
     group: Group,
     writer: Writer<'c>,
-    /// What the group changes in `positions`; `None` for a homeserver that is erased.
+    /// What the group changes in `positions`.
     moved: Moved,
+    /// The keys that the group has put so far; only kept when it also deletes ranges.
+    written: Option<BTreeSet<(&'static str, Bytes)>>,
+    erased: Vec<HomeserverId>,
     answers: Vec<Answer>,
     /// Something that a checked batch cannot ask for: the group must not be written.
     broken: Option<StoreError>,
@@ -59,6 +70,8 @@ impl<'c> Draft<'c> {
             group: Group::default(),
             writer: Writer::new(database, now_s),
             moved: Moved::new(),
+            written: None,
+            erased: Vec::new(),
             answers: Vec::new(),
             broken: None,
         }
@@ -66,8 +79,16 @@ impl<'c> Draft<'c> {
 
     /// Must be called for every job of the group before the first is added.
     pub fn watch(&mut self, job: &Job) {
-        if let Job::Commit { batch, .. } = job {
-            self.group.watch(batch);
+        let deletes_ranges = match job {
+            Job::Commit { batch, .. } => {
+                self.group.watch(batch);
+                batch.ops.iter().any(|op| matches!(op, Op::DeleteRange(..)))
+            }
+            Job::Erase { .. } => true,
+            Job::Fence { .. } | Job::Raise { .. } => false,
+        };
+        if deletes_ranges {
+            self.written.get_or_insert_default();
         }
     }
 
@@ -105,7 +126,13 @@ impl<'c> Draft<'c> {
             return Ok(Done { moved: self.moved, answers });
         }
         match self.database.write(self.writer.batch) {
-            Ok(()) => Ok(Done { moved: self.moved, answers }),
+            Ok(()) => {
+                for homeserver in self.erased {
+                    let from = homeserver.0.to_be_bytes();
+                    self.database.drop_files(&from, &after_prefix(&from));
+                }
+                Ok(Done { moved: self.moved, answers })
+            }
             Err(error) => Err(Failed { error: error.to_string().into(), answers }),
         }
     }
@@ -144,12 +171,37 @@ impl Draft<'_> {
         self.group.forget(|key| key.starts_with(&from));
         self.positions.insert(homeserver, Position::default());
         self.moved.insert(homeserver, None);
+        self.erased.push(homeserver);
         Ok(())
     }
 
     fn apply(&mut self, change: &Change) {
-        let applied = self.writer.apply(change);
+        let applied = match change {
+            Change::DeleteRange(table, from, to) => self.delete_range(*table, from, to),
+            Change::Put(table, key, _) => {
+                if let Some(written) = &mut self.written {
+                    written.insert((table.name, key.clone()));
+                }
+                self.writer.apply(change)
+            }
+            Change::Delete(..) => self.writer.apply(change),
+        };
         self.broken = self.broken.take().or(applied.err());
+    }
+
+    /// A deleted range costs every later read of its table a look; a few deleted rows do not.
+    fn delete_range(&mut self, table: Table, from: &Bytes, to: &Bytes) -> Result<(), StoreError> {
+        if from >= to {
+            return Ok(());
+        }
+        let mut keys = self.database.keys(table, from, to, FEW_ROWS + 1)?;
+        let range = (table.name, from.clone())..(table.name, to.clone());
+        let written = self.written.iter().flat_map(|written| written.range(range.clone()));
+        keys.extend(written.map(|(_, key)| key.clone()).take(FEW_ROWS + 1));
+        if keys.len() > FEW_ROWS {
+            return self.writer.apply(&Change::DeleteRange(table, from.clone(), to.clone()));
+        }
+        keys.into_iter().try_for_each(|key| self.writer.apply(&Change::Delete(table, key)))
     }
 
     fn position(&mut self, homeserver: HomeserverId) -> Result<Position, CommitError> {

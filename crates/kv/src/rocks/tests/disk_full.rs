@@ -12,6 +12,7 @@ use super::{ACME, key, open, options, wait};
 use crate::{
     Batch, BatchId, CommitError, Health, Outcome, RocksEngine, RocksOptions, Store, StoreError,
     conformance::{ROOMS, TABLES},
+    rocks::recovery::Recovery,
 };
 
 /// A small file system of its own.
@@ -39,6 +40,26 @@ impl Drop for SmallDisk {
         let unmounted = Command::new("umount").arg("--lazy").arg(self.folder.path()).status();
         assert!(unmounted.is_ok_and(|status| status.success()) || std::thread::panicking());
     }
+}
+
+#[test]
+fn a_broken_disk_stops_writes_until_the_store_is_opened_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = Arc::new(open(folder.path()));
+    let store = Store::new(engine.clone(), ACME);
+    wait(store.commit(large(1))).expect("a commit");
+    let mut recovery = Recovery::new(Duration::from_millis(1));
+    recovery.write_failed(&engine.shared, "IO error: While fdatasync: Input/output error");
+    assert_eq!(recovery.patience(), None);
+    let Health::ReadOnly { why } = store.health() else { panic!("it should refuse writes") };
+    assert!(why.contains("a write failed"), "{why}");
+    let refused = wait(store.commit(large(2)));
+    assert!(matches!(refused, Err(CommitError::Unavailable { why: said }) if said == why));
+    assert_has(&store, &[(1, 1)]);
+    drop((engine, store));
+    let store = Store::new(Arc::new(open(folder.path())), ACME);
+    assert_has(&store, &[(1, 1)]);
+    assert_eq!(wait(store.commit(large(2))).expect("a commit").version, 2);
 }
 
 const CHILD: &str = "KV_TEST_SMALL_FILES";

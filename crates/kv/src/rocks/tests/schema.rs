@@ -110,3 +110,27 @@ fn the_tables_of_the_engine_are_not_shown() {
     let folder = tempfile::tempdir().expect("a folder");
     assert_eq!(open(folder.path()).tables(), TABLES);
 }
+
+#[test]
+fn a_table_that_became_expiring_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    drop(open(folder.path()));
+    let mut tables = TABLES;
+    tables[0].profile = Profile::Expiring { ttl_s: 60 };
+    let opened = RocksEngine::open(folder.path(), &tables, options());
+    let why = opened.err().expect("a refusal").to_string();
+    assert!(why.contains("rooms"), "{why}");
+    tables[0].profile = Profile::Ordered;
+    assert!(RocksEngine::open(folder.path(), &tables, options()).is_ok());
+}
+
+#[test]
+fn two_tables_cannot_have_one_name_nor_one_of_the_engine() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let twice = [TABLES[0], TABLES[1], TABLES[0]];
+    assert!(RocksEngine::open(folder.path(), &twice, options()).is_err());
+    for name in ["kv.meta", "default"] {
+        let taken = [Table { name, profile: Profile::Random }];
+        assert!(RocksEngine::open(folder.path(), &taken, options()).is_err());
+    }
+}

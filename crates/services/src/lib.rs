@@ -12,6 +12,7 @@ pub mod devices;
 pub mod filters;
 pub mod log;
 pub mod login;
+pub mod media;
 pub mod passwords;
 pub mod profile;
 pub mod push_rules;

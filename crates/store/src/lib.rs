@@ -12,8 +12,10 @@ pub mod events;
 pub mod filters;
 pub mod homeserver;
 pub mod log;
+pub mod media;
 pub mod memberships;
 pub mod pushers;
+pub mod receipts;
 pub mod relations;
 pub mod room_states;
 pub mod rooms;
@@ -108,7 +110,7 @@ pub const TOKEN: Table = random("token");
 /// localpart ‖ room number (0: global) ‖ type → position and content; localpart ‖ position → that;
 /// localpart ‖ filter id → filter; localpart ‖ app id ‖ push key → [`pushers::Pusher`]
 pub const ACCOUNT_DATA: Table = random("account_data");
-/// room ‖ … → receipts, and their stream by position
+/// room ‖ user ‖ … → [`receipts::Receipt`], and their stream by position
 pub const RECEIPT: Table = random("receipt");
 /// localpart ‖ room → unread counts up to a position
 pub const UNREAD: Table = random("unread");
@@ -118,7 +120,7 @@ pub const TRANSACTION: Table = expiring("transaction", 7);
 pub const TO_DEVICE: Table = ordered("to_device");
 /// end-to-end keys of devices and users
 pub const DEVICE_KEY: Table = random("device_key");
-/// origin ‖ media id → what is known of the file
+/// server ‖ media id → [`media::File`]; thumbnails, awaited uploads, blobs in use
 pub const MEDIA: Table = random("media");
 /// server → its verify keys as last seen
 pub const SERVER_KEY: Table = random("server_key");

@@ -10,8 +10,10 @@ use ruma::{
     },
 };
 use serde_json::{json, value::RawValue};
-use services::{rooms::send::NewEvent, sessions::Caller};
-use store::transactions::Transaction;
+use services::{
+    rooms::send::{NewEvent, Transaction},
+    sessions::Caller,
+};
 use web::Matrix;
 
 use super::error::Error;

@@ -8,10 +8,8 @@ use std::sync::Arc;
 pub mod account_data;
 pub mod accounts;
 pub mod context;
-pub mod destinations;
 pub mod devices;
 pub mod filters;
-pub mod identity;
 pub mod log;
 pub mod login;
 pub mod media;
@@ -19,7 +17,8 @@ pub mod passwords;
 pub mod profile;
 pub mod push_rules;
 pub mod pushers;
-pub mod server_keys;
+pub mod room_rows;
+pub mod rooms;
 pub mod sessions;
 pub mod shared_secret;
 pub mod tags;
@@ -39,6 +38,7 @@ use crate::{
     profile::Profiles,
     push_rules::PushRules,
     pushers::Pushers,
+    rooms::Rooms,
     sessions::{Sessions, TokenLifetimes},
     shared_secret::SharedSecret,
     tags::Tags,
@@ -71,6 +71,7 @@ pub struct Services {
     pub push_rules: PushRules,
     pub pushers: Pushers,
     pub user_directory: UserDirectory,
+    pub rooms: Rooms,
 }
 
 impl Services {
@@ -95,6 +96,7 @@ impl Services {
             push_rules: PushRules::new(Arc::clone(&account_data)),
             pushers: Pushers::new(context.clone()),
             user_directory: UserDirectory::new(context.clone()),
+            rooms: Rooms::new(context.clone()),
             account_data,
             sessions,
             accounts,

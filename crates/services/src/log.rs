@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use kv::{Batch, CommitError, Store, StoreError};
 use parking_lot::Mutex;
-pub use store::log::{Change, LogEntry};
+use store::log::{Change, LogEntry};
 use tokio::sync::watch;
 
 #[cfg(test)]
@@ -65,7 +65,7 @@ impl Log {
         self: &Arc<Self>,
         mut batch: Batch,
         entry: LogEntry,
-    ) -> impl Future<Output = Result<u64, CommitError>> + Send + 'static {
+    ) -> impl Future<Output = Result<u64, CommitError>> + Send + use<> {
         store::log::append(&mut batch, &entry);
         let commit = self.store.submit(batch);
         let log = Arc::clone(self);

@@ -63,9 +63,8 @@ impl<'a> RoomRows<'a> {
     /// an error.
     pub fn events(&self, numbers: &[EventNumber]) -> Result<Vec<Event>, StoreError> {
         let stored = events::multi_get(self.snapshot, self.room, numbers)?.into_iter();
-        let read = |event: Option<StoredEvent>| {
-            Event::read(event.ok_or_else(|| corrupt("event number"))?)
-        };
+        let read =
+            |event: Option<StoredEvent>| Event::read(event.ok_or_else(|| corrupt("event number"))?);
         stored.map(read).collect()
     }
 
@@ -88,6 +87,10 @@ impl NodeReader for RoomRows<'_> {
     fn node(&self, id: &NodeId) -> Result<bytes::Bytes, StoreError> {
         let node = store::state::node(self.snapshot, self.room, id)?;
         node.ok_or_else(|| corrupt("state node"))
+    }
+
+    fn damaged(&self, _: &NodeId) -> StoreError {
+        corrupt("state node")
     }
 }
 

@@ -19,6 +19,7 @@ use model::{
     build::BuildError,
     event_auth::AuthError,
     room_version::{RoomVersion, UnsupportedRoomVersion},
+    state_res::ResolveError,
 };
 use parking_lot::Mutex;
 use ruma::{OwnedRoomId, RoomId};
@@ -26,13 +27,13 @@ use ruma::{OwnedRoomId, RoomId};
 use self::remote::{RemoteError, RemoteRooms};
 use crate::{Context, room_rows::RoomRows};
 
+mod backfill;
 pub mod create;
 pub mod directory;
 mod draft;
 pub mod invite;
 pub mod join;
 pub mod membership;
-mod backfill;
 pub mod receive;
 pub mod remote;
 pub mod send;
@@ -95,10 +96,25 @@ pub enum WriteError {
     /// The draft needs rows that are not in memory; never leaves this module.
     #[error("rows must be read")]
     NeedsRows,
+    /// The room's states differ in more than this homeserver is willing to look at, or in what no
+    /// resolution is defined for.
+    #[error("the room's state cannot be resolved: {0}")]
+    Unresolvable(String),
     #[error(transparent)]
     Commit(#[from] CommitError),
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<ResolveError<WriteError>> for WriteError {
+    fn from(error: ResolveError<WriteError>) -> Self {
+        match error {
+            ResolveError::Source(error) => error,
+            error @ (ResolveError::TooLarge | ResolveError::Unresolvable(_)) => {
+                Self::Unresolvable(error.to_string())
+            }
+        }
+    }
 }
 
 /// Rooms kept open. A room that is not in use costs nothing but its rows.
@@ -107,7 +123,14 @@ const OPEN_ROOMS_MAX: NonZeroUsize = NonZeroUsize::new(1_024).expect("not zero")
 impl Rooms {
     pub fn new(context: Context) -> Self {
         let open = Mutex::new(LruCache::unbounded());
-        Self { inner: Arc::new(Inner { context, open, next_room: OnceLock::new(), remote: OnceLock::new() }) }
+        Self {
+            inner: Arc::new(Inner {
+                context,
+                open,
+                next_room: OnceLock::new(),
+                remote: OnceLock::new(),
+            }),
+        }
     }
 
     pub fn context(&self) -> &Context {
@@ -198,3 +221,6 @@ impl Room {
         Self { number, id, version, writer: tokio::sync::Mutex::default() }
     }
 }
+
+#[cfg(test)]
+mod tests;

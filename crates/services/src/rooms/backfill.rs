@@ -90,13 +90,11 @@ impl Rooms {
 
     async fn servers_with_history(&self, room: &Room) -> Result<Vec<OwnedServerName>, WriteError> {
         let ours = self.context().server_name.clone();
-        let servers = self.read(room.number, |rows| {
-            store::memberships::servers(rows.snapshot, rows.room)
-        });
+        let servers =
+            self.read(room.number, |rows| store::memberships::servers(rows.snapshot, rows.room));
         let servers = servers.await?.into_iter();
-        let servers = servers.filter(|(name, presence)| {
-            presence.joined > 0 && name != ours.as_str()
-        });
+        let servers =
+            servers.filter(|(name, presence)| presence.joined > 0 && name != ours.as_str());
         let servers = servers.filter_map(|(name, _)| ServerName::parse(name).ok());
         Ok(servers.take(SERVERS_ASKED_MAX).collect())
     }

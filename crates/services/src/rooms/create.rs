@@ -70,7 +70,7 @@ impl Rooms {
                 if draft.exists() {
                     return Err(WriteError::Refused("a room with this id exists already"));
                 }
-                draft.append_built(&create)?;
+                draft.append_create(&create)?;
                 first_events(draft, &new)
             })
             .await;
@@ -145,7 +145,8 @@ fn first_events(draft: &mut Draft<'_>, new: &NewRoom) -> Result<(), WriteError> 
         append_state(draft, new, "m.room.canonical_alias", "", &json!({ "alias": alias }))?;
     }
     for (event_type, content) in preset_state(new.preset) {
-        let overridden = new.initial_state.iter().any(|(t, key, _)| t == event_type && key.is_empty());
+        let overridden =
+            new.initial_state.iter().any(|(t, key, _)| t == event_type && key.is_empty());
         if !overridden {
             append_state(draft, new, event_type, "", &content)?;
         }

@@ -2,9 +2,7 @@
 
 use kv::StoreError;
 use ruma::{OwnedRoomAliasId, OwnedRoomId, OwnedServerName, RoomAliasId, RoomId, UserId};
-use store::{
-    aliases::{self, Alias},
-};
+use store::aliases::{self, Alias};
 
 use super::{Draft, Rooms, WriteError, remote::RemoteError};
 
@@ -23,11 +21,8 @@ pub(super) fn claim(
         return Err(WriteError::Refused(ALIAS_IN_USE));
     }
     let room = draft.drafted.room;
-    let row = Alias {
-        room_id: draft.drafted.room_id.to_string(),
-        room,
-        creator: creator.to_string(),
-    };
+    let row =
+        Alias { room_id: draft.drafted.room_id.to_string(), room, creator: creator.to_string() };
     aliases::put(&mut draft.drafted.batch, alias.alias(), &row);
     Ok(())
 }
@@ -39,7 +34,10 @@ pub(super) fn publish(draft: &mut Draft<'_>, published: bool) {
 
 impl Rooms {
     /// The room that a local alias points to.
-    pub async fn local_alias(&self, alias: &RoomAliasId) -> Result<Option<OwnedRoomId>, StoreError> {
+    pub async fn local_alias(
+        &self,
+        alias: &RoomAliasId,
+    ) -> Result<Option<OwnedRoomId>, StoreError> {
         let alias = alias.alias().to_owned();
         let found = self.context().store.read(move |rows| aliases::get(rows, &alias)).await?;
         Ok(found.and_then(|alias| RoomId::parse(alias.room_id).ok()))
@@ -75,7 +73,11 @@ impl Rooms {
     }
 
     /// Removes a local alias: its creator may, and whoever may change the room's canonical alias.
-    pub async fn remove_alias(&self, alias: OwnedRoomAliasId, user: &UserId) -> Result<(), WriteError> {
+    pub async fn remove_alias(
+        &self,
+        alias: OwnedRoomAliasId,
+        user: &UserId,
+    ) -> Result<(), WriteError> {
         let room_id = self.local_alias(&alias).await?.ok_or(WriteError::Refused(NO_SUCH_ALIAS))?;
         let room = self.get(&room_id).await?;
         let user = user.to_owned();
@@ -96,7 +98,8 @@ impl Rooms {
     pub async fn aliases(&self, room_id: &RoomId) -> Result<Vec<OwnedRoomAliasId>, WriteError> {
         let room = self.get(room_id).await?;
         let server = self.context().server_name.clone();
-        let aliases = self.read(room.number, move |rows| aliases::of_room(rows.snapshot, rows.room));
+        let aliases =
+            self.read(room.number, move |rows| aliases::of_room(rows.snapshot, rows.room));
         let full = aliases.await?.into_iter();
         Ok(full.filter_map(|a| RoomAliasId::parse(format!("#{a}:{server}")).ok()).collect())
     }
@@ -123,9 +126,8 @@ impl Rooms {
 
     pub async fn is_published(&self, room_id: &RoomId) -> Result<bool, WriteError> {
         let room = self.get(room_id).await?;
-        let published = |rows: crate::room_rows::RoomRows<'_>| {
-            aliases::is_published(rows.snapshot, rows.room)
-        };
+        let published =
+            |rows: crate::room_rows::RoomRows<'_>| aliases::is_published(rows.snapshot, rows.room);
         Ok(self.read(room.number, published).await?)
     }
 }

@@ -11,6 +11,7 @@ use model::{
     event_auth,
     pdu::{PREV_EVENTS_MAX, Pdu},
     room_version::RoomVersion,
+    state_res::{RoomEvent, RoomEvents},
     state_tree::{Entry, NodeId, NodeReader, StateTree},
 };
 use ruma::{OwnedEventId, OwnedRoomId};
@@ -48,11 +49,6 @@ pub(crate) struct Drafted {
     pub room: RoomNumber,
     pub room_id: OwnedRoomId,
     pub version: RoomVersion,
-    /// Lets a room be known by its number and version only, without any event of it.
-    pub fn note_room(&mut self) {
-        self.noted = true;
-    }
-
     /// What the writer knew before.
     known: Known,
     /// The head as it will be.
@@ -156,6 +152,12 @@ impl<'a> Draft<'a> {
         let before = self.root();
         self.place(&pdu, auth, before, Standing::Accepted, sent_by)?;
         Ok(pdu)
+    }
+
+    /// Puts the create event that was built before into the room that is named by it.
+    pub fn append_create(&mut self, create: &Arc<Pdu>) -> Result<(), WriteError> {
+        self.place(create, Vec::new(), StateTree::EMPTY, Standing::Accepted, None)?;
+        Ok(())
     }
 
     /// Builds an event of ours as [`append`](Self::append) does, but leaves the room as it is: for
@@ -322,6 +324,17 @@ impl NodeReader for Draft<'_> {
             None => Ok(self.rows()?.node(id)?),
         }
     }
+
+    fn damaged(&self, _: &NodeId) -> WriteError {
+        corrupt("state node").into()
+    }
+}
+
+impl RoomEvents for Draft<'_> {
+    fn room_event(&self, number: EventNumber) -> Result<RoomEvent, WriteError> {
+        let Event { number, record, pdu } = self.event(number)?;
+        Ok(RoomEvent { number, pdu, auth: record.auth })
+    }
 }
 
 impl Drafted {
@@ -332,8 +345,8 @@ impl Drafted {
             self.changes.insert(0, Change::Events { room, events: self.timeline });
         }
         let head_before = self.known.head.take();
-        let moved = head_before.as_ref() != Some(&self.head)
-            && (self.noted || self.head.next_event > 1);
+        let moved =
+            head_before.as_ref() != Some(&self.head) && (self.noted || self.head.next_event > 1);
         if self.batch.ops.is_empty() && !moved {
             self.known.head = head_before;
             return (self.known, None);

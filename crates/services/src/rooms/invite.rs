@@ -3,10 +3,7 @@
 use std::sync::Arc;
 
 use model::{build, pdu::Pdu};
-use ruma::{
-    OwnedServerName, RoomId, ServerName, UserId,
-    events::room::member::MembershipState,
-};
+use ruma::{OwnedServerName, RoomId, ServerName, UserId, events::room::member::MembershipState};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use store::{
@@ -15,10 +12,7 @@ use store::{
 };
 
 use super::{
-    Draft, Room, Rooms, WriteError,
-    join::JoinError,
-    membership::NewMembership,
-    remote::RemoteError,
+    Draft, Room, Rooms, WriteError, join::JoinError, membership::NewMembership, remote::RemoteError,
 };
 
 /// State that is shown to those who are not in the room ("Stripped state", client-server API).
@@ -126,7 +120,11 @@ impl Draft<'_> {
         Ok(stripped)
     }
 
-    fn stripped(&mut self, event_type: &str, key: &str) -> Result<Option<Box<RawValue>>, WriteError> {
+    fn stripped(
+        &mut self,
+        event_type: &str,
+        key: &str,
+    ) -> Result<Option<Box<RawValue>>, WriteError> {
         // Since v1.16 servers are shown the whole event, so that they can check it.
         Ok(self.state(event_type, key)?.map(|event| event.pdu.to_wire()))
     }

@@ -70,12 +70,9 @@ impl Rooms {
         self.join_remotely(room.as_deref(), joining).await
     }
 
-    async fn join_remotely(
-        &self,
-        room: Option<&Room>,
-        joining: Joining,
-    ) -> Result<(), JoinError> {
-        let servers = self.servers_to_ask(room, &joining.room_id, &joining.user, &joining.via).await?;
+    async fn join_remotely(&self, room: Option<&Room>, joining: Joining) -> Result<(), JoinError> {
+        let servers =
+            self.servers_to_ask(room, &joining.room_id, &joining.user, &joining.via).await?;
         let mut last = JoinError::NoServers;
         for server in servers {
             match self.join_through(&server, &joining).await {
@@ -111,7 +108,9 @@ impl Rooms {
     ) -> Result<Pdu, JoinError> {
         let mut content = content.clone();
         content.insert("membership".to_owned(), membership.into());
-        if membership == "join" && let Some(via) = &template.authorised_via {
+        if membership == "join"
+            && let Some(via) = &template.authorised_via
+        {
             content.insert("join_authorised_via_users_server".to_owned(), via.as_str().into());
         }
         let context = self.context();
@@ -263,7 +262,11 @@ impl Rooms {
         Err(last)
     }
 
-    async fn knock_through(&self, server: &ServerName, knocking: &Joining) -> Result<(), JoinError> {
+    async fn knock_through(
+        &self,
+        server: &ServerName,
+        knocking: &Joining,
+    ) -> Result<(), JoinError> {
         let remote = self.remote()?;
         let template =
             remote.make(server, Proposal::Knock, &knocking.room_id, &knocking.user).await?;
@@ -289,17 +292,15 @@ impl Rooms {
             if let Some(membership) = self.membership(room, user).await? {
                 servers.extend(super::invite::inviting_server(&membership));
             }
-            let known = self.read(room.number, |rows| {
-                store::memberships::servers(rows.snapshot, rows.room)
-            });
+            let known = self
+                .read(room.number, |rows| store::memberships::servers(rows.snapshot, rows.room));
             let known = known.await?.into_iter().filter(|(_, presence)| presence.joined > 0);
             servers.extend(known.filter_map(|(name, _)| ServerName::parse(name).ok()));
         }
         servers.extend(room_id.server_name().map(ToOwned::to_owned));
         let mut seen = HashSet::new();
-        servers.retain(|server| {
-            *server != self.context().server_name && seen.insert(server.clone())
-        });
+        servers
+            .retain(|server| *server != self.context().server_name && seen.insert(server.clone()));
         servers.truncate(SERVERS_ASKED_MAX);
         Ok(servers)
     }

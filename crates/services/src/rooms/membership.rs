@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
+use kv::StoreError;
 use model::{build::EventTemplate, event_auth, pdu::Pdu};
-use ruma::{
-    OwnedUserId, RoomId, UserId,
-    events::room::member::MembershipState,
-};
+use ruma::{OwnedUserId, RoomId, UserId, events::room::member::MembershipState};
 use serde_json::{Map, Value};
 use store::memberships::{self, Kind};
 
@@ -116,13 +114,53 @@ impl Rooms {
             }
             let forgotten = memberships::Membership { forgotten: true, ..membership };
             memberships::put(&mut draft.drafted.batch, &user, number, &forgotten);
-            draft.drafted.changes.push(store::log::Change::Membership {
-                user: user.clone(),
-                room: number,
-            });
+            draft
+                .drafted
+                .changes
+                .push(store::log::Change::Membership { user: user.clone(), room: number });
             Ok(())
         });
         forgetting.await.map(drop)
+    }
+
+    /// What a local user's profile puts into his member events.
+    pub async fn profile_of(&self, user: &UserId) -> Result<Map<String, Value>, StoreError> {
+        let user = user.localpart().to_owned();
+        let store = &self.context().store;
+        store
+            .read(move |rows| {
+                let mut content = Map::new();
+                add_profile(rows, &user, &mut content)?;
+                Ok(content)
+            })
+            .await
+    }
+
+    /// Brings a local user's member events up to date after he changed his profile. A room that
+    /// does not take it (he was banned meanwhile) does not keep the others from taking it.
+    pub async fn spread_profile(&self, user: &UserId) -> Result<(), StoreError> {
+        let localpart = user.localpart().to_owned();
+        let rooms = self.context().store.read(move |rows| {
+            let joined = memberships::of_user(rows, &localpart)?.into_iter();
+            let joined = joined.filter(|(_, membership)| membership.kind == Kind::Join);
+            let heads = joined.map(|(room, _)| store::rooms::head(rows, room));
+            let ids = heads.filter_map(|head| head.transpose()).map(|head| {
+                RoomId::parse(head?.room_id).map_err(|_| store::value::corrupt("room id"))
+            });
+            ids.collect::<Result<Vec<_>, _>>()
+        });
+        for room_id in rooms.await? {
+            let new = NewMembership {
+                sender: user.to_owned(),
+                target: user.to_owned(),
+                membership: MembershipState::Join,
+                content: Map::new(),
+            };
+            if let Err(error) = self.set_membership(&room_id, new).await {
+                tracing::info!(%room_id, %error, "a room did not take a user's new profile");
+            }
+        }
+        Ok(())
     }
 
     /// A local user's relation to a room.
@@ -132,9 +170,8 @@ impl Rooms {
         user: &UserId,
     ) -> Result<Option<memberships::Membership>, WriteError> {
         let user = user.localpart().to_owned();
-        let membership = self.read(room.number, move |rows| {
-            memberships::get(rows.snapshot, &user, rows.room)
-        });
+        let membership =
+            self.read(room.number, move |rows| memberships::get(rows.snapshot, &user, rows.room));
         Ok(membership.await?)
     }
 }
@@ -153,15 +190,25 @@ impl Draft<'_> {
     }
 
     /// The member event that makes it so.
-    pub fn membership_template(&mut self, new: &NewMembership) -> Result<EventTemplate, WriteError> {
+    pub fn membership_template(
+        &mut self,
+        new: &NewMembership,
+    ) -> Result<EventTemplate, WriteError> {
         let mut content = new.content.clone();
         content.insert("membership".to_owned(), new.membership.as_str().into());
+        use MembershipState::{Invite, Join, Knock};
+        let shows_profile = matches!(new.membership, Join | Invite | Knock);
+        if shows_profile && self.drafted.context.is_local(&new.target) {
+            let rows = self.rows()?;
+            add_profile(rows.snapshot, new.target.localpart(), &mut content)?;
+        }
         let current = self.state("m.room.member", new.target.as_str())?;
         let was = current.as_ref().and_then(|current| current.pdu.membership());
-        if new.membership == MembershipState::Join && was != Some(MembershipState::Join) {
-            if let Some(via) = self.authorising_user(&new.target, was.as_ref())? {
-                content.insert("join_authorised_via_users_server".to_owned(), via.as_str().into());
-            }
+        if new.membership == MembershipState::Join
+            && was != Some(MembershipState::Join)
+            && let Some(via) = self.authorising_user(&new.target, was.as_ref())?
+        {
+            content.insert("join_authorised_via_users_server".to_owned(), via.as_str().into());
         }
         Ok(EventTemplate {
             room_id: Some(self.drafted.room_id.clone()),
@@ -208,7 +255,11 @@ impl Draft<'_> {
         Err(WriteError::CannotAuthorise)
     }
 
-    fn is_member_of_any(&self, user: &UserId, rooms: &[ruma::OwnedRoomId]) -> Result<bool, WriteError> {
+    fn is_member_of_any(
+        &self,
+        user: &UserId,
+        rooms: &[ruma::OwnedRoomId],
+    ) -> Result<bool, WriteError> {
         let rows = self.rows()?;
         for room_id in rooms {
             let Some(room) = store::rooms::number(rows.snapshot, room_id)? else { continue };
@@ -237,4 +288,20 @@ impl Draft<'_> {
         let power_levels = self.state("m.room.power_levels", "")?;
         Ok((create.pdu, power_levels.map(|event| event.pdu)))
     }
+}
+
+/// Adds display name and avatar, where the user has them and the content does not say otherwise.
+fn add_profile(
+    snapshot: &kv::Snapshot,
+    localpart: &str,
+    content: &mut Map<String, Value>,
+) -> Result<(), StoreError> {
+    let profile = store::accounts::profile(snapshot, localpart)?;
+    for field in ["displayname", "avatar_url"] {
+        let value = profile.fields.get(field).and_then(|json| serde_json::from_str(json).ok());
+        if let Some(value) = value.filter(|value: &Value| !value.is_null()) {
+            content.entry(field).or_insert(value);
+        }
+    }
+    Ok(())
 }

@@ -153,13 +153,8 @@ impl Rooms {
     ) -> Result<(), ReceiveError> {
         let remote = self.remote()?;
         let latest = [pdu.event_id.clone()];
-        let asked = remote.missing_events(
-            origin,
-            &room.id,
-            &latest,
-            &missing.extremities,
-            GAP_EVENTS_MAX,
-        );
+        let asked =
+            remote.missing_events(origin, &room.id, &latest, &missing.extremities, GAP_EVENTS_MAX);
         let events = match asked.await {
             Ok(events) => events,
             Err(error) => {
@@ -237,8 +232,8 @@ impl Rooms {
         }
         let mut events = Vec::new();
         if absent.len() > STATE_FETCHED_ONE_BY_ONE_MAX {
-            let (state, chain) = remote.state(origin, &room.id, event_id).await?;
-            let all = state.into_iter().chain(chain).collect();
+            let whole = remote.state(origin, &room.id, event_id).await?;
+            let all = whole.state.into_iter().chain(whole.auth_chain).collect();
             events = self.verified(remote, room, all).await?;
         } else {
             for id in &absent {

@@ -50,6 +50,13 @@ pub struct JoinAnswer {
     pub auth_chain: Vec<Box<RawValue>>,
 }
 
+/// The state before an event, whole: raw, unverified events.
+#[derive(Debug, Default)]
+pub struct RawState {
+    pub state: Vec<Box<RawValue>>,
+    pub auth_chain: Vec<Box<RawValue>>,
+}
+
 /// The state before an event, by ids.
 #[derive(Clone, Debug, Default)]
 pub struct StateIds {
@@ -67,8 +74,11 @@ pub trait RemoteRooms: Send + Sync {
     fn verify<'a>(&'a self, event: &'a RawValue, version: RoomVersion) -> Asked<'a, Pdu>;
 
     /// [`verify`](Self::verify) of many; the bad ones are left out.
-    fn verify_all<'a>(&'a self, events: Vec<Box<RawValue>>, version: RoomVersion)
-    -> Asked<'a, Vec<Pdu>>;
+    fn verify_all<'a>(
+        &'a self,
+        events: Vec<Box<RawValue>>,
+        version: RoomVersion,
+    ) -> Asked<'a, Vec<Pdu>>;
 
     fn make<'a>(
         &'a self,
@@ -130,10 +140,13 @@ pub trait RemoteRooms: Send + Sync {
         server: &'a ServerName,
         room_id: &'a RoomId,
         event_id: &'a EventId,
-    ) -> Asked<'a, (Vec<Box<RawValue>>, Vec<Box<RawValue>>)>;
+    ) -> Asked<'a, RawState>;
 
-    fn event<'a>(&'a self, server: &'a ServerName, event_id: &'a EventId)
-    -> Asked<'a, Box<RawValue>>;
+    fn event<'a>(
+        &'a self,
+        server: &'a ServerName,
+        event_id: &'a EventId,
+    ) -> Asked<'a, Box<RawValue>>;
 
     fn event_auth<'a>(
         &'a self,
@@ -160,11 +173,7 @@ pub fn template_of(event: &CanonicalJsonObject, version: RoomVersion) -> Option<
     let authorised_via = content.get("join_authorised_via_users_server");
     Some(Template {
         version,
-        place: Place {
-            prev_events: ids("prev_events")?,
-            auth_events: ids("auth_events")?,
-            depth,
-        },
+        place: Place { prev_events: ids("prev_events")?, auth_events: ids("auth_events")?, depth },
         authorised_via: authorised_via.and_then(|via| via.as_str()).map(str::to_owned),
     })
 }

@@ -1,17 +1,13 @@
 //! Sending events of our own users.
 
-use std::sync::Arc;
-
 use model::build::EventTemplate;
 use ruma::{EventId, OwnedEventId, OwnedUserId, RoomId};
 use serde_json::value::RawValue;
-use store::{
-    events::SentBy,
-    transactions::{self, Transaction},
-    value::corrupt,
-};
+use store::{events::SentBy, transactions, value::corrupt};
 
 use super::{Draft, Rooms, WriteError};
+
+pub use store::transactions::Transaction;
 
 /// An event that a local user wants in a room.
 #[derive(Clone, Debug)]

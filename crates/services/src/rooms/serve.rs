@@ -21,6 +21,7 @@ use store::events::Standing;
 
 use super::{
     Arrival, Room, Rooms, WriteError, membership::NewMembership, receive::ReceiveError,
+    remote::StateIds,
 };
 use crate::room_rows::{Event, RoomRows};
 
@@ -143,15 +144,19 @@ pub fn state_before(
 pub fn state_ids_before(
     rows: RoomRows<'_>,
     event_id: &EventId,
-) -> Result<Option<(Vec<OwnedEventId>, Vec<OwnedEventId>)>, StoreError> {
+) -> Result<Option<StateIds>, StoreError> {
     let ids = |pdus: Vec<Arc<Pdu>>| pdus.iter().map(|pdu| pdu.event_id.clone()).collect();
-    Ok(state_before(rows, event_id)?.map(|before| (ids(before.state), ids(before.auth_chain))))
+    let before = state_before(rows, event_id)?;
+    Ok(before
+        .map(|before| StateIds { state: ids(before.state), auth_chain: ids(before.auth_chain) }))
 }
 
 /// The numbers of all events of a state.
 pub fn state_numbers(rows: RoomRows<'_>, root: NodeId) -> Result<Vec<EventNumber>, StoreError> {
     let mut numbers = Vec::new();
-    StateTree::new(rows.salt).for_each(&rows, root, |_, _, entry| numbers.push(entry.event))?;
+    for item in StateTree::new(rows.salt).entries(&rows, root) {
+        numbers.push(item?.entry.event);
+    }
     Ok(numbers)
 }
 
@@ -229,4 +234,3 @@ fn walk_back(
     }
     Ok(found)
 }
-

@@ -113,7 +113,9 @@ impl Rooms {
         let drafting = self.context().store.read(move |snapshot| {
             let known = match known {
                 Some(known) => known,
-                None => Known { head: store::rooms::head(snapshot, room.number)?, ..Known::default() },
+                None => {
+                    Known { head: store::rooms::head(snapshot, room.number)?, ..Known::default() }
+                }
             };
             let rows = RoomRows { snapshot, room: room.number, salt: context.state_salt };
             let mut draft = Draft::new(&context, &room, known, Some(rows));

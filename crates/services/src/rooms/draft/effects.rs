@@ -2,8 +2,7 @@
 //! redacted, what relates to what.
 
 use model::{
-    EventNumber,
-    event_auth,
+    EventNumber, event_auth,
     pdu::Pdu,
     redact,
     state_tree::{Entry, NodeId, StateTree},
@@ -50,7 +49,7 @@ impl Draft<'_> {
     }
 
     /// An event by its number, also one that this draft stores.
-    pub(super) fn event(&mut self, number: EventNumber) -> Result<Event, WriteError> {
+    pub(super) fn event(&self, number: EventNumber) -> Result<Event, WriteError> {
         if let Some(event) = self.drafted.stored.get(&number) {
             return Ok(event.clone());
         }
@@ -160,7 +159,7 @@ impl Draft<'_> {
     }
 
     pub(super) fn event_by_id(
-        &mut self,
+        &self,
         event_id: &ruma::EventId,
     ) -> Result<Option<Event>, WriteError> {
         if let Some(number) = self.drafted.stored_ids.get(event_id) {
@@ -175,8 +174,7 @@ impl Draft<'_> {
     /// Redacts `target`, if the sender of the redaction may: by power, or because both senders are
     /// of the same server ("Redactions", client-server API; room versions 3 and later).
     fn redact(&mut self, target: Event, redaction: &Event) -> Result<(), WriteError> {
-        let by_origin =
-            target.pdu.sender.server_name() == redaction.pdu.sender.server_name();
+        let by_origin = target.pdu.sender.server_name() == redaction.pdu.sender.server_name();
         let allowed = by_origin || self.may_redact(&redaction.pdu)?;
         let wanted = target.record.redacted_by.is_none()
             && target.record.standing == Standing::Accepted

@@ -220,7 +220,10 @@ impl Draft<'_> {
     }
 
     /// The state before an event, from the states after the events that it follows.
-    pub fn state_after_all(&mut self, events: &[OwnedEventId]) -> Result<Option<NodeId>, WriteError> {
+    pub fn state_after_all(
+        &mut self,
+        events: &[OwnedEventId],
+    ) -> Result<Option<NodeId>, WriteError> {
         let mut roots = Vec::with_capacity(events.len());
         for event_id in events {
             let event = self.event_by_id(event_id)?;
@@ -248,7 +251,7 @@ impl Draft<'_> {
         }
         let tree = StateTree::new(self.drafted.context.state_salt);
         let version = self.drafted.version;
-        let resolved = state_res::resolve(version, &tree, &roots, self)?;
+        let resolved = state_res::resolve(version, &tree, &roots, &*self)?;
         self.keep_nodes(resolved.nodes);
         Ok(resolved.root)
     }

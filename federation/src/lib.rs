@@ -1,1 +1,62 @@
-//! federation
+//! The Server-Server API of one homeserver: what other servers ask of it ([`inbound`]), and what it
+//! asks of and sends to them ([`client`], [`outbound`]).
+//!
+//! <https://spec.matrix.org/v1.19/server-server-api/>
+
+use std::sync::Arc;
+
+use ruma::OwnedServerName;
+use services::{Context, Services};
+
+pub mod authorization;
+pub mod client;
+pub mod destinations;
+pub mod discovery;
+mod flights;
+pub mod inbound;
+pub mod keys;
+pub mod outbound;
+pub mod transport;
+#[cfg(test)]
+pub(crate) mod worlds;
+
+use crate::{
+    client::FederationClient, destinations::Contacts, keys::Keys, outbound::Sender,
+    transport::Transport,
+};
+
+/// What the operator decides about federation.
+#[derive(Clone, Debug, Default)]
+pub struct FederationSettings {
+    /// Servers that are asked for the keys of servers that do not answer.
+    pub notaries: Vec<OwnedServerName>,
+}
+
+/// Everything that one homeserver has to do with others. Cheap to clone.
+#[derive(Clone)]
+pub struct Federation {
+    pub services: Arc<Services>,
+    pub contacts: Arc<Contacts>,
+    pub client: FederationClient,
+    pub keys: Arc<Keys>,
+    pub sender: Sender,
+}
+
+impl Federation {
+    pub fn new(
+        services: Arc<Services>,
+        transport: Arc<Transport>,
+        settings: FederationSettings,
+    ) -> Self {
+        let context = services.context.clone();
+        let contacts = Contacts::new(context.clone());
+        let client = FederationClient::new(context.clone(), transport, contacts.clone());
+        let keys = Keys::new(context.clone(), client.clone(), settings.notaries);
+        let sender = Sender::new(context, client.clone(), contacts.clone());
+        Self { services, contacts, client, keys, sender }
+    }
+
+    pub fn context(&self) -> &Context {
+        &self.services.context
+    }
+}

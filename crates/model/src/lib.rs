@@ -4,6 +4,7 @@
 //! on every homeserver for the same arguments. Time and randomness come in through [`clock::Clock`]
 //! and [`ids::Ids`].
 
+pub mod acl;
 pub mod auth_chain;
 pub mod build;
 pub mod canonical_json;
@@ -18,7 +19,9 @@ pub mod room_version;
 pub mod signing_key;
 pub mod state_res;
 pub mod state_tree;
+pub mod sync_token;
 pub mod verify;
+pub mod visibility;
 
 /// An event's number in its room: in the order in which this homeserver stored them. Local to one
 /// homeserver, never sent.

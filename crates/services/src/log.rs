@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use kv::{Batch, CommitError, Store, StoreError};
 use parking_lot::Mutex;
-use store::log::{Change, LogEntry};
+pub use store::log::{Change, LogEntry};
 use tokio::sync::watch;
 
 #[cfg(test)]

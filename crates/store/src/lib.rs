@@ -7,6 +7,7 @@
 pub mod account_data;
 pub mod accounts;
 pub mod aliases;
+pub mod destinations;
 pub mod devices;
 pub mod events;
 pub mod filters;
@@ -19,6 +20,7 @@ pub mod receipts;
 pub mod relations;
 pub mod room_states;
 pub mod rooms;
+pub mod server_keys;
 pub mod state;
 pub mod tokens;
 pub mod transactions;
@@ -122,9 +124,9 @@ pub const TO_DEVICE: Table = ordered("to_device");
 pub const DEVICE_KEY: Table = random("device_key");
 /// server ‖ media id → [`media::File`]; thumbnails, awaited uploads, blobs in use
 pub const MEDIA: Table = random("media");
-/// server → its verify keys as last seen
+/// server → [`server_keys::ServerKeys`], and its newest key document
 pub const SERVER_KEY: Table = random("server_key");
-/// server → cursor and back-off of what we send it
+/// server → [`destinations::Destination`]; server ‖ position ‖ index → what waits for it
 pub const DESTINATION: Table = random("destination");
 /// origin ‖ transaction → answer; and the events that wait for their room's worker
 pub const STAGED: Table = random("staged");

@@ -9,7 +9,15 @@
 //!     .into_router()
 //! ```
 
-use axum::{Router, routing::MethodRouter};
+use std::convert::Infallible;
+
+use axum::{
+    Router,
+    extract::Request,
+    response::IntoResponse,
+    routing::{MethodRouter, Route},
+};
+use tower::{Layer, Service};
 
 use crate::Error;
 
@@ -38,6 +46,18 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     /// Adds another table, whose paths must not be in this one.
     pub fn merge(self, other: Self) -> Self {
         Self(self.0.merge(other.0))
+    }
+
+    /// Puts a middleware before every path of this table, and before nothing else.
+    pub fn behind<L>(self, layer: L) -> Self
+    where
+        L: Layer<Route> + Clone + Send + Sync + 'static,
+        L::Service: Service<Request> + Clone + Send + Sync + 'static,
+        <L::Service as Service<Request>>::Response: IntoResponse + 'static,
+        <L::Service as Service<Request>>::Error: Into<Infallible> + 'static,
+        <L::Service as Service<Request>>::Future: Send + 'static,
+    {
+        Self(self.0.route_layer(layer))
     }
 
     /// The finished router: unknown paths answer 404, known ones with a wrong method 405, both

@@ -124,10 +124,15 @@ impl World {
             state(event_type, key).map(|event| event.pdu)
         })
         .ok()?;
-        let number = EventNumber(FIRST + self.events.len() as u64);
+        // The same deed on two forks can be one and the same event.
+        let known = self.events.iter().find(|event| event.pdu.event_id == pdu.event_id);
+        let next = EventNumber(FIRST + self.events.len() as u64);
+        let number = known.map_or(next, |event| event.number);
         let entry = Entry::of(number, &pdu);
-        let auth = auth.iter().map(|event| event.number).collect();
-        self.events.push(RoomEvent { number, pdu: Arc::new(pdu), auth });
+        if number == next {
+            let auth = auth.iter().map(|event| event.number).collect();
+            self.events.push(RoomEvent { number, pdu: Arc::new(pdu), auth });
+        }
         let (state, nodes) = TREE.set(self, end.state, event_type, key, entry).unwrap();
         self.nodes.extend(nodes);
         Some(End { state, last: Some(number) })

@@ -1,0 +1,283 @@
+//! What a server lacks, read from one snapshot.
+
+use std::collections::{BTreeSet, HashMap};
+
+use kv::{Snapshot, StoreError};
+use model::{EventNumber, RoomNumber, pdu::Pdu};
+use ruma::{OwnedEventId, OwnedServerName, ServerName};
+use serde_json::value::RawValue;
+use store::{
+    destinations::{self, Waiting, WaitingKey},
+    events::{self, Order, Standing, StoredEvent},
+    memberships::{self, ServerInRoom},
+    rooms,
+    value::corrupt,
+};
+
+/// Events of a room that are looked at in one reading, ours or not.
+const SCANNED_MAX: usize = 2_000;
+const PAGE_ROWS: usize = 200;
+
+/// What to look at.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    /// The rooms that may hold something; `None`: all that are shared with the server.
+    pub rooms: Option<BTreeSet<RoomNumber>>,
+    /// The last log position to look at.
+    pub up_to: u64,
+    pub pdus_max: usize,
+    pub edus_max: usize,
+}
+
+/// What a server lacks.
+#[derive(Debug)]
+pub struct Pending {
+    pub pdus: Vec<(OwnedEventId, Box<RawValue>)>,
+    pub edus: Vec<Box<RawValue>>,
+    /// The rows of the outbox that are part of this.
+    pub waiting: Vec<WaitingKey>,
+    /// Where the cursor stands now, and where it stands when all of this has arrived.
+    pub from: Order,
+    pub to: Order,
+    /// There is more of it within the scope.
+    pub more: bool,
+}
+
+/// An event of ours that waits in a timeline.
+struct Ours {
+    order: Order,
+    event_id: OwnedEventId,
+    json: Box<RawValue>,
+}
+
+pub(super) fn pending(
+    snapshot: &Snapshot,
+    us: &ServerName,
+    server: &ServerName,
+    scope: &Scope,
+) -> Result<Pending, StoreError> {
+    let known = destinations::get(snapshot, server.as_str())?;
+    let from = known.map_or(Order(0, 0), |destination| destination.delivered);
+    let end = Order(i64::try_from(scope.up_to).unwrap_or(i64::MAX), u16::MAX).max(from);
+    let shared = match &scope.rooms {
+        Some(rooms) => rooms.iter().copied().collect(),
+        None => memberships::rooms_of_server(snapshot, server.as_str())?,
+    };
+    let (mut ours, mut to) = (Vec::new(), end);
+    for room in shared {
+        let Some(window) = Window::of(snapshot, us, server, room, (from, end))? else { continue };
+        // A room that could not be read to the end holds the cursor back for all of them.
+        to = to.min(window.read(snapshot, us, room, scope.pdus_max, &mut ours)?);
+    }
+    ours.retain(|event| event.order <= to);
+    ours.sort_by_key(|event| event.order);
+    if ours.len() > scope.pdus_max {
+        ours.truncate(scope.pdus_max);
+        to = ours.last().map_or(to, |last| last.order);
+    }
+    let mut pending = Pending {
+        pdus: ours.into_iter().map(|event| (event.event_id, event.json)).collect(),
+        edus: Vec::new(),
+        waiting: Vec::new(),
+        from,
+        to,
+        more: to < end,
+    };
+    add_waiting(snapshot, server, scope, &mut pending)?;
+    Ok(pending)
+}
+
+/// Fills up with what waits in the server's outbox.
+fn add_waiting(
+    snapshot: &Snapshot,
+    server: &ServerName,
+    scope: &Scope,
+    pending: &mut Pending,
+) -> Result<(), StoreError> {
+    let limit = scope.pdus_max + scope.edus_max;
+    let waiting = destinations::waiting(snapshot, server.as_str(), limit)?;
+    for (key, item) in waiting {
+        match item {
+            Waiting::Edu(json) if pending.edus.len() < scope.edus_max => {
+                pending.edus.extend(RawValue::from_string(json).ok());
+            }
+            Waiting::Event { room, event } if pending.pdus.len() < scope.pdus_max => {
+                if let Some(event) = events::get(snapshot, room, event)? {
+                    let pdu = read(&event)?;
+                    pending.pdus.push((pdu.event_id.clone(), pdu.to_wire()));
+                }
+            }
+            Waiting::Edu(_) | Waiting::Event { .. } => {
+                pending.more = true;
+                continue;
+            }
+        }
+        pending.waiting.push(key);
+    }
+    Ok(())
+}
+
+/// The part of a room's timeline that is for a server and that it may lack.
+struct Window {
+    /// Exclusive.
+    after: Order,
+    /// Inclusive.
+    end: Order,
+    numbers: (EventNumber, EventNumber),
+}
+
+impl Window {
+    fn of(
+        snapshot: &Snapshot,
+        us: &ServerName,
+        server: &ServerName,
+        room: RoomNumber,
+        (from, end): (Order, Order),
+    ) -> Result<Option<Self>, StoreError> {
+        let Some(presence) = memberships::server_in_room(snapshot, server.as_str(), room)? else {
+            return Ok(None);
+        };
+        let mut after = from.max(order_of(snapshot, room, presence.since)?);
+        // How we came into the room the servers that were there before us know from whoever let
+        // us in.
+        if let Some(own) = memberships::server_in_room(snapshot, us.as_str(), room)? {
+            after = after.max(order_of(snapshot, room, own.since)?);
+        }
+        let last = presence.until.unwrap_or(EventNumber(u64::MAX));
+        let end = match presence.until {
+            Some(until) => end.min(order_of(snapshot, room, until)?),
+            None => end,
+        };
+        let window = Self { after, end, numbers: (presence.since, last) };
+        Ok((window.after < window.end).then_some(window))
+    }
+
+    /// Adds the events of ours in it, and says how far it was read.
+    fn read(
+        &self,
+        snapshot: &Snapshot,
+        us: &ServerName,
+        room: RoomNumber,
+        limit: usize,
+        ours: &mut Vec<Ours>,
+    ) -> Result<Order, StoreError> {
+        let (mut from, mut scanned, mut found) = (next(self.after), 0, 0);
+        let to = next(self.end);
+        loop {
+            let page = events::timeline(snapshot, room, (from, to), false, PAGE_ROWS)?;
+            let Some((last, _)) = page.last().copied() else { return Ok(Order::MAX) };
+            let (first_number, last_number) = self.numbers;
+            let numbers: Vec<EventNumber> = page
+                .iter()
+                .map(|(_, number)| *number)
+                .filter(|number| (first_number..=last_number).contains(number))
+                .collect();
+            for stored in events::multi_get(snapshot, room, &numbers)?.into_iter().flatten() {
+                let Some(order) = stored.order() else { continue };
+                let pdu = read(&stored)?;
+                if is_ours(&stored, &pdu, us) {
+                    ours.push(Ours { order, event_id: pdu.event_id.clone(), json: pdu.to_wire() });
+                    found += 1;
+                }
+            }
+            scanned += page.len();
+            if page.len() < PAGE_ROWS {
+                return Ok(Order::MAX);
+            }
+            if found > limit || scanned >= SCANNED_MAX {
+                return Ok(last);
+            }
+            from = next(last);
+        }
+    }
+}
+
+pub(super) fn servers_of_events(
+    snapshot: &Snapshot,
+    us: &ServerName,
+    room: RoomNumber,
+    numbers: &[EventNumber],
+) -> Result<Vec<OwnedServerName>, StoreError> {
+    let mut newest = None;
+    for stored in events::multi_get(snapshot, room, numbers)?.into_iter().flatten() {
+        if is_ours(&stored, &read(&stored)?, us) {
+            newest = newest.max(Some(stored.number));
+        }
+    }
+    let Some(newest) = newest else { return Ok(Vec::new()) };
+    let oldest = numbers.iter().min().copied().unwrap_or(newest);
+    let servers = memberships::servers(snapshot, room)?.into_iter();
+    Ok(servers.filter_map(|(server, presence)| other(us, server, &presence, oldest)).collect())
+}
+
+/// The server's name, if events from this one on are for it.
+fn other(
+    us: &ServerName,
+    server: String,
+    presence: &ServerInRoom,
+    oldest: EventNumber,
+) -> Option<OwnedServerName> {
+    let wanted = presence.until.is_none_or(|until| until >= oldest);
+    let server = OwnedServerName::try_from(server).ok()?;
+    (wanted && server != us).then_some(server)
+}
+
+pub(super) fn behind(
+    snapshot: &Snapshot,
+    us: &ServerName,
+) -> Result<Vec<OwnedServerName>, StoreError> {
+    let delivered: HashMap<String, Order> = destinations::all(snapshot)?
+        .into_iter()
+        .map(|(server, destination)| (server, destination.delivered))
+        .collect();
+    let mut behind: BTreeSet<OwnedServerName> = destinations::with_waiting(snapshot)?
+        .into_iter()
+        .filter_map(|server| OwnedServerName::try_from(server).ok())
+        .collect();
+    for (room, _) in rooms::all(snapshot)? {
+        let newest = events::timeline(snapshot, room, (Order(0, 0), Order::MAX), true, 1)?;
+        let Some((newest, _)) = newest.first().copied() else { continue };
+        for (server, presence) in memberships::servers(snapshot, room)? {
+            let cursor = delivered.get(&server).copied().unwrap_or(Order(0, 0));
+            let last = match presence.until {
+                Some(until) => newest.min(order_of(snapshot, room, until)?),
+                None => newest,
+            };
+            if let Ok(server) = OwnedServerName::try_from(server)
+                && server != us
+                && cursor < last
+            {
+                behind.insert(server);
+            }
+        }
+    }
+    Ok(behind.into_iter().collect())
+}
+
+fn is_ours(stored: &StoredEvent, pdu: &Pdu, us: &ServerName) -> bool {
+    pdu.sender.server_name() == us && stored.record.standing == Standing::Accepted
+}
+
+fn read(stored: &StoredEvent) -> Result<Pdu, StoreError> {
+    let event_id = OwnedEventId::try_from(stored.record.event_id.as_str());
+    let event_id = event_id.map_err(|_| corrupt("event id"))?;
+    Pdu::from_stored(stored.pdu.clone(), event_id).map_err(|_| corrupt("event"))
+}
+
+/// Where an event stands in the timeline; before everything when it is in none.
+fn order_of(
+    snapshot: &Snapshot,
+    room: RoomNumber,
+    event: EventNumber,
+) -> Result<Order, StoreError> {
+    let event = events::get(snapshot, room, event)?;
+    Ok(event.and_then(|event| event.order()).unwrap_or(Order::MIN))
+}
+
+/// The smallest order after this one.
+fn next(Order(order, index): Order) -> Order {
+    match index.checked_add(1) {
+        Some(index) => Order(order, index),
+        None => Order(order.saturating_add(1), 0),
+    }
+}

@@ -1,0 +1,316 @@
+//! What others are sent: our events to every server in their rooms, and what waits for a server
+//! besides.
+//!
+//! The sender follows the log. It keeps a cursor per server and nothing per event; a server that
+//! was away is brought up to date from the timelines of its rooms. A server costs something only
+//! while there is something for it: then it has a *lane*, worked off by one task, so that a slow
+//! or dead server delays nobody else.
+//!
+//! The invariant that makes a cursor honest: when a lane takes its hints, every room that got
+//! something for its server up to `dispatched` is among them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use model::{EventNumber, RoomNumber};
+use parking_lot::Mutex;
+use ruma::{OwnedServerName, OwnedUserId, ServerName};
+use serde_json::value::RawValue;
+use services::{
+    Context,
+    destinations::{Destinations, DestinationsError},
+    log::{Change, Follower},
+};
+use tokio::sync::{Notify, Semaphore};
+
+use crate::{client::FederationClient, destinations::Contacts};
+
+mod lane;
+#[cfg(test)]
+mod tests;
+mod transaction;
+
+/// Servers that are sent to at once.
+const SENDING_MAX: usize = 128;
+/// Servers that failed lately and are tried at once; apart, so that they hold up nobody.
+const PROBING_MAX: usize = 16;
+/// How often servers whose pause is over are looked for.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Sends what one homeserver has for others. Cheap to clone.
+#[derive(Clone)]
+pub struct Sender {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    context: Context,
+    client: FederationClient,
+    contacts: Arc<Contacts>,
+    destinations: Destinations,
+    state: Mutex<State>,
+    /// Something was added to `State::fresh`.
+    news: Notify,
+    sending: Semaphore,
+    probing: Semaphore,
+}
+
+#[derive(Default)]
+struct State {
+    /// What the log told and no lane knows yet, in the log's order.
+    fresh: Fresh,
+    /// Every lane was told of everything up to this position of the log.
+    dispatched: u64,
+    /// What was fresh is on its way to the lanes.
+    dispatching: bool,
+    /// The servers that lacked something at the start have their lanes.
+    ready: bool,
+    lanes: HashMap<OwnedServerName, Lane>,
+}
+
+#[derive(Default)]
+struct Fresh {
+    position: u64,
+    events: BTreeMap<RoomNumber, Vec<EventNumber>>,
+    servers: BTreeSet<String>,
+}
+
+/// A server that got something, in a room or (`None`) in its outbox.
+type Hint = (OwnedServerName, Option<RoomNumber>);
+
+/// What is known to be pending for a server.
+#[derive(Default)]
+struct Lane {
+    /// Rooms that got something for it, and at which position the newest.
+    rooms: BTreeMap<RoomNumber, u64>,
+    /// Any of its rooms may have something: it was not followed so far.
+    everything: bool,
+    /// Something may wait in its outbox.
+    outbox: bool,
+    /// Who types where, to be told once and forgotten.
+    ephemeral: BTreeMap<(RoomNumber, OwnedUserId), Box<RawValue>>,
+    /// A task works it off.
+    running: bool,
+}
+
+impl Lane {
+    fn has_work(&self) -> bool {
+        self.everything || self.outbox || !self.rooms.is_empty() || !self.ephemeral.is_empty()
+    }
+}
+
+impl Sender {
+    pub fn new(context: Context, client: FederationClient, contacts: Arc<Contacts>) -> Self {
+        let inner = Inner {
+            destinations: Destinations::new(context.clone()),
+            context,
+            client,
+            contacts,
+            state: Mutex::default(),
+            news: Notify::new(),
+            sending: Semaphore::new(SENDING_MAX),
+            probing: Semaphore::new(PROBING_MAX),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Follows the log and sends, until the future is dropped. Servers that lack something from
+    /// before are found first.
+    pub async fn run(&self) {
+        let inner = &self.inner;
+        // A weak one: the log outlives us, and we hold it.
+        let follower = Arc::new(Following(Arc::downgrade(inner)));
+        let position = inner.context.log.follow(follower);
+        {
+            let mut state = inner.state.lock();
+            state.dispatched = state.dispatched.max(position);
+        }
+        let weak = Arc::downgrade(inner);
+        inner.contacts.on_recovery(move |server| {
+            if let Some(inner) = weak.upgrade() {
+                inner.wake(server);
+            }
+        });
+        while let Err(error) = self.find_work().await {
+            tracing::error!(%error, "what other servers lack cannot be read");
+            tokio::time::sleep(TICK).await;
+        }
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = inner.news.notified() => inner.dispatch().await,
+                _ = tick.tick(), if inner.has_waiting_lanes() => inner.start_lanes(),
+            }
+        }
+    }
+
+    /// Tells the servers of a room that a user of ours types, or no longer does. Not kept: who is
+    /// not reachable now need not know.
+    pub async fn typing(
+        &self,
+        room: RoomNumber,
+        user: OwnedUserId,
+        edu: Box<RawValue>,
+    ) -> Result<(), DestinationsError> {
+        let servers = self.inner.destinations.in_room(room).await?;
+        {
+            let mut state = self.inner.state.lock();
+            // Until then a lane would not know what else its server lacks.
+            if !state.ready {
+                return Ok(());
+            }
+            for server in servers {
+                if self.inner.contacts.is_failing(&server) {
+                    continue;
+                }
+                let lane = state.lanes.entry(server).or_default();
+                lane.ephemeral.insert((room, user.clone()), edu.clone());
+            }
+        }
+        self.inner.start_lanes();
+        Ok(())
+    }
+
+    /// Tries again what may be tried again by now. Called by a timer; tests that turn the clock
+    /// call it themselves.
+    pub fn tick(&self) {
+        self.inner.start_lanes();
+    }
+
+    /// Opens a lane for every server that may lack something.
+    async fn find_work(&self) -> Result<(), DestinationsError> {
+        self.inner.contacts.load().await?;
+        let behind = self.inner.destinations.behind().await?;
+        {
+            let mut state = self.inner.state.lock();
+            for server in behind {
+                let lane = state.lanes.entry(server).or_default();
+                lane.everything = true;
+                lane.outbox = true;
+            }
+            state.ready = true;
+        }
+        self.inner.start_lanes();
+        Ok(())
+    }
+}
+
+/// What the log tells.
+struct Following(std::sync::Weak<Inner>);
+
+impl Follower for Following {
+    fn changed(&self, position: u64, entry: &[Change]) {
+        let Some(inner) = self.0.upgrade() else { return };
+        let mut state = inner.state.lock();
+        let fresh = &mut state.fresh;
+        fresh.position = position;
+        let mut any = false;
+        for change in entry {
+            match change {
+                Change::Events { room, events } => {
+                    fresh.events.entry(*room).or_default().extend(events);
+                    any = true;
+                }
+                Change::Outbound { server } => {
+                    fresh.servers.insert(server.clone());
+                    any = true;
+                }
+                _ => {}
+            }
+        }
+        if any {
+            inner.news.notify_one();
+        } else if fresh.events.is_empty() && fresh.servers.is_empty() && !state.dispatching {
+            // Nothing is on its way to a lane, so nothing of this is missing in one.
+            state.dispatched = state.dispatched.max(position);
+        }
+    }
+}
+
+impl Inner {
+    /// Tells the lanes what the log told.
+    async fn dispatch(self: &Arc<Self>) {
+        let fresh = {
+            let mut state = self.state.lock();
+            state.dispatching = true;
+            let position = state.fresh.position;
+            std::mem::replace(&mut state.fresh, Fresh { position, ..Fresh::default() })
+        };
+        match self.hints(&fresh).await {
+            Ok(hints) => self.hint(hints, fresh.position),
+            Err(error) => {
+                tracing::error!(%error, "whom events are for cannot be read");
+                self.put_back(fresh);
+                tokio::time::sleep(TICK).await;
+                self.news.notify_one();
+            }
+        }
+        self.start_lanes();
+    }
+
+    async fn hints(&self, fresh: &Fresh) -> Result<Vec<Hint>, DestinationsError> {
+        let named = fresh.servers.iter().filter_map(|name| name.as_str().try_into().ok());
+        let mut hints: Vec<Hint> = named.map(|server| (server, None)).collect();
+        for (room, events) in &fresh.events {
+            let servers = self.destinations.of_events(*room, events.clone()).await?;
+            hints.extend(servers.into_iter().map(|server| (server, Some(*room))));
+        }
+        Ok(hints)
+    }
+
+    fn hint(&self, hints: Vec<Hint>, position: u64) {
+        let mut state = self.state.lock();
+        for (server, room) in hints {
+            let lane = state.lanes.entry(server).or_default();
+            match room {
+                Some(room) => {
+                    lane.rooms.insert(room, position);
+                }
+                None => lane.outbox = true,
+            }
+        }
+        state.dispatched = state.dispatched.max(position);
+        state.dispatching = false;
+    }
+
+    fn put_back(&self, fresh: Fresh) {
+        let mut state = self.state.lock();
+        for (room, events) in fresh.events {
+            state.fresh.events.entry(room).or_default().extend(events);
+        }
+        state.fresh.servers.extend(fresh.servers);
+        state.dispatching = false;
+    }
+
+    /// Lets a server be brought up to date.
+    fn wake(self: &Arc<Self>, server: &ServerName) {
+        {
+            let mut state = self.state.lock();
+            let lane = state.lanes.entry(server.to_owned()).or_default();
+            lane.everything = true;
+            lane.outbox = true;
+        }
+        self.start_lanes();
+    }
+
+    fn has_waiting_lanes(&self) -> bool {
+        self.state.lock().lanes.values().any(|lane| !lane.running)
+    }
+
+    /// Starts a task for each lane that has work and none, unless its server is left alone.
+    fn start_lanes(self: &Arc<Self>) {
+        let mut state = self.state.lock();
+        for (server, lane) in &mut state.lanes {
+            if lane.running || !lane.has_work() || self.contacts.paused_until(server).is_some() {
+                continue;
+            }
+            lane.running = true;
+            let (inner, server) = (Arc::clone(self), server.clone());
+            tokio::spawn(async move { inner.work(&server).await });
+        }
+    }
+}

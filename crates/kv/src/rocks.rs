@@ -4,6 +4,7 @@
 mod committer;
 mod database;
 mod folder;
+mod log_tail;
 mod options;
 mod queue;
 mod reader;

@@ -6,6 +6,7 @@ pub(super) const CASES: &[Case] = &[
     Case { name: "a snapshot does not see later puts", run: later_puts },
     Case { name: "a snapshot does not see later deletes", run: later_deletes },
     Case { name: "a snapshot does not see a later range delete", run: later_range },
+    Case { name: "a snapshot does not see a later erasure", run: later_erasure },
     Case { name: "snapshots of several times keep their times", run: several },
     Case { name: "a batch is in a snapshot whole or not at all", run: whole },
     Case { name: "a new snapshot sees what was acknowledged", run: read_your_writes },
@@ -38,6 +39,15 @@ fn later_range(world: &World) {
     world.do_ops([delete_range(EVENTS, "a", "c")]);
     assert_eq!(keys(&snapshot, EVENTS), ["a", "b", "c"]);
     assert_eq!(world.keys(EVENTS), ["c"]);
+}
+
+fn later_erasure(world: &World) {
+    world.do_ops((0..100).map(|n| put(EVENTS, &n.to_string(), "v")));
+    let snapshot = world.acme.snapshot();
+    world.wait(world.engine.erase(world.acme.homeserver())).expect("an erasure");
+    world.do_ops([put(EVENTS, "new", "v")]);
+    assert_eq!(keys(&snapshot, EVENTS).len(), 100);
+    assert_eq!(world.keys(EVENTS), ["new"]);
 }
 
 fn several(world: &World) {

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use rocksdb::{
-    ColumnFamily, ColumnFamilyDescriptor, DBPinnableSlice, DBWithThreadMode, ReadOptions,
-    SingleThreaded, WriteBatch, WriteOptions,
+    ColumnFamily, ColumnFamilyDescriptor, DBPinnableSlice, DBWithThreadMode, FlushOptions,
+    ReadOptions, SingleThreaded, WriteBatch, WriteOptions,
 };
 
 use super::{
     folder::Folder,
+    log_tail,
     options::{Layout, RocksOptions, STAMP_BYTES},
 };
 use crate::{
@@ -55,6 +56,9 @@ impl Database {
         let tables: Vec<Table> = OWN.iter().chain(tables).copied().collect();
         if folder.holds_database()? {
             refuse_unknown_families(&folder, &layout, &tables)?;
+            if access == Access::ReadWrite {
+                log_tail::mend(folder.path())?;
+            }
         }
         let family = |table: &Table| {
             let options = layout.family(table.profile)?;
@@ -139,13 +143,15 @@ impl Database {
         Ok(keys)
     }
 
-    /// Gives back the space of table files that lie in `from..to` of every table, which must have
-    /// been deleted. What is left in other files goes when these are compacted.
-    pub fn drop_files(&self, from: &[u8], to: &[u8]) {
-        for family in self.tables.iter().filter_map(|table| self.db.cf_handle(table.name)) {
-            if let Err(error) = self.db.delete_file_in_range_cf(family, from, to) {
-                tracing::warn!(%error, "the space of deleted rows could not be given back");
-            }
+    /// Lets compaction see the ranges that were just deleted, which it then does first. (To drop
+    /// the files at once would take rows from under the snapshots that still show them.)
+    pub fn reclaim(&self) {
+        let mut options = FlushOptions::default();
+        options.set_wait(false);
+        let families: Vec<&ColumnFamily> =
+            self.tables.iter().filter_map(|table| self.db.cf_handle(table.name)).collect();
+        if let Err(error) = self.db.flush_cfs_opt(&families, &options) {
+            tracing::warn!(%error, "the space of deleted rows is given back later");
         }
     }
 

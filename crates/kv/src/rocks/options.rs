@@ -70,13 +70,14 @@ impl Layout {
         let mut options = Options::default();
         options.create_if_missing(true);
         options.create_missing_column_families(true);
-        // A torn tail is a commit that was never acknowledged. Any other damage is refused.
+        // A torn tail is a commit that was never acknowledged. Any other damage is refused, here
+        // and in `log_tail`.
         options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
         options.set_track_and_verify_wals_in_manifest(true);
         options.set_paranoid_checks(true);
         options.set_write_buffer_manager(&self.buffers);
         // Bounds the time that recovery takes, and the disk that the log takes.
-        options.set_max_total_wal_size(64 * MIB as u64);
+        options.set_max_total_wal_size(32 * MIB as u64);
         options.set_max_background_jobs(2);
         options.set_max_open_files(512);
         options.set_bytes_per_sync(MIB as u64);

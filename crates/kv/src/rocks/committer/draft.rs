@@ -30,7 +30,7 @@ pub(super) struct Draft<'c> {
     moved: Moved,
     /// The keys that the group has put so far; only kept when it also deletes ranges.
     written: Option<BTreeSet<(&'static str, Bytes)>>,
-    erased: Vec<HomeserverId>,
+    erases: bool,
     answers: Vec<Answer>,
     /// Something that a checked batch cannot ask for: the group must not be written.
     broken: Option<StoreError>,
@@ -71,7 +71,7 @@ impl<'c> Draft<'c> {
             writer: Writer::new(database, now_s),
             moved: Moved::new(),
             written: None,
-            erased: Vec::new(),
+            erases: false,
             answers: Vec::new(),
             broken: None,
         }
@@ -127,9 +127,8 @@ impl<'c> Draft<'c> {
         }
         match self.database.write(self.writer.batch) {
             Ok(()) => {
-                for homeserver in self.erased {
-                    let from = homeserver.0.to_be_bytes();
-                    self.database.drop_files(&from, &after_prefix(&from));
+                if self.erases {
+                    self.database.reclaim();
                 }
                 Ok(Done { moved: self.moved, answers })
             }
@@ -171,7 +170,7 @@ impl Draft<'_> {
         self.group.forget(|key| key.starts_with(&from));
         self.positions.insert(homeserver, Position::default());
         self.moved.insert(homeserver, None);
-        self.erased.push(homeserver);
+        self.erases = true;
         Ok(())
     }
 

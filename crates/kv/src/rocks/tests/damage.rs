@@ -7,7 +7,10 @@ use std::{
 };
 
 use super::{ACME, assert_holds, commit, key, nth, open, options, refusal};
-use crate::{Engine, Store, conformance::ROOMS};
+use crate::{
+    Engine, Store,
+    conformance::{EVENTS, ROOMS},
+};
 
 /// The newest file with this extension that is not empty.
 fn newest(folder: &Path, extension: &str) -> PathBuf {
@@ -45,6 +48,46 @@ fn a_torn_tail_of_the_log_costs_only_the_commit_in_it() {
     }
 }
 
+/// The newest log after ten small commits and a large one, and where the large one begins.
+fn with_large_last() -> (tempfile::TempDir, PathBuf, usize) {
+    let folder = filled(10);
+    let engine = open(folder.path());
+    for n in 11..=20 {
+        commit(&engine, nth(n)).expect("a commit");
+    }
+    let log = newest(folder.path(), "log");
+    let start = fs::metadata(&log).expect("a file").len() as usize;
+    let mut large = nth(21);
+    large.put(EVENTS, "large", vec![b'y'; 85_000]);
+    large.put(EVENTS, "larger", vec![b'z'; 85_000]);
+    commit(&engine, large).expect("a commit");
+    (folder, log, start)
+}
+
+/// A power cut may leave any of the pages of the last write as zeros or as they were before.
+#[test]
+fn a_last_commit_with_missing_pages_costs_only_itself() {
+    let (whole, log, start) = with_large_last();
+    let length = fs::metadata(&log).expect("a file").len() as usize;
+    let pages: Vec<usize> = (start..length).step_by(4_096).collect();
+    let cases = pages.iter().map(|page| *page..(*page + 4_096).min(length));
+    let cases = cases.chain([start..length, start..start + 100_000, length - 9..length]);
+    let mut wrong = Vec::new();
+    for lost in cases {
+        let copy = copy_of(whole.path());
+        let path = copy.path().join(log.file_name().expect("a name"));
+        let mut bytes = fs::read(&path).expect("a file");
+        bytes[lost.clone()].fill(0);
+        fs::write(&path, bytes).expect("a file");
+        let opened = super::RocksEngine::open(copy.path(), &crate::conformance::TABLES, options());
+        match opened {
+            Err(error) => wrong.push(format!("{:?} {error}", lost.start - start..lost.end - start)),
+            Ok(engine) => assert_holds(&Arc::new(engine), 20),
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
 #[test]
 fn zeros_after_the_log_are_no_damage() {
     let folder = filled(10);
@@ -65,6 +108,21 @@ fn damage_in_the_middle_of_the_log_is_refused() {
     fs::write(&log, bytes).expect("a file");
     let why = refusal(folder.path(), options());
     assert!(why.contains("Corruption"), "{why}");
+}
+
+/// Wherever it is: RocksDB alone would take some of it for the end of the log.
+#[test]
+fn damage_in_front_of_a_whole_commit_is_refused() {
+    let (whole, log, start) = with_large_last();
+    for at in (start - 1_500..start).step_by(7) {
+        let copy = copy_of(whole.path());
+        let path = copy.path().join(log.file_name().expect("a name"));
+        let mut bytes = fs::read(&path).expect("a file");
+        bytes[at] ^= 0x41;
+        fs::write(&path, bytes).expect("a file");
+        let why = refusal(copy.path(), options());
+        assert!(why.contains("Corruption"), "{at}: {why}");
+    }
 }
 
 #[test]

@@ -19,6 +19,8 @@ pub mod passwords;
 pub mod profile;
 pub mod push_rules;
 pub mod pushers;
+pub mod read_markers;
+pub mod receipts;
 pub mod room_rows;
 pub mod rooms;
 pub mod server_keys;
@@ -27,6 +29,8 @@ pub mod shared_secret;
 pub mod tags;
 #[cfg(test)]
 mod testing;
+pub mod threads;
+pub mod typing;
 pub mod uia;
 pub mod user_directory;
 

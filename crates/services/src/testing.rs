@@ -1,5 +1,7 @@
 //! A homeserver in memory, for the tests of services.
 
+pub mod bare_room;
+
 use std::sync::Arc;
 
 use kv::{HomeserverId, MemoryEngine, Store};

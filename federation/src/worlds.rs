@@ -102,6 +102,7 @@ impl World {
             registration: Default::default(),
             token_lifetimes: Default::default(),
             passwords: Arc::new(passwords),
+            media: services::media::MediaSettings::in_folder("no-media"),
         };
         let services = Arc::new(Services::new(context, settings));
         Federation::new(services, self.transport.clone(), federation)

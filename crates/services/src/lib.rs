@@ -41,14 +41,18 @@ use crate::{
     devices::Devices,
     filters::Filters,
     login::Login,
+    media::{Media, MediaSettings},
     passwords::Passwords,
     profile::Profiles,
     push_rules::PushRules,
     pushers::Pushers,
     rooms::Rooms,
+    read_markers::ReadMarkers,
+    receipts::Receipts,
     sessions::{Sessions, TokenLifetimes},
     shared_secret::SharedSecret,
     tags::Tags,
+    typing::Typing,
     uia::Uia,
     user_directory::UserDirectory,
 };
@@ -60,6 +64,7 @@ pub struct Settings {
     pub token_lifetimes: TokenLifetimes,
     /// Shared by all homeservers of the process.
     pub passwords: Arc<Passwords>,
+    pub media: MediaSettings,
 }
 
 /// One homeserver.
@@ -79,11 +84,15 @@ pub struct Services {
     pub pushers: Pushers,
     pub user_directory: UserDirectory,
     pub rooms: Rooms,
+    pub media: Media,
+    pub receipts: Receipts,
+    pub read_markers: ReadMarkers,
+    pub typing: Typing,
 }
 
 impl Services {
     pub fn new(context: Context, settings: Settings) -> Self {
-        let Settings { registration, token_lifetimes, passwords } = settings;
+        let Settings { registration, token_lifetimes, passwords, media } = settings;
         let sessions = Arc::new(Sessions::new(context.clone(), token_lifetimes));
         let accounts = Arc::new(Accounts::new(
             context.clone(),
@@ -104,6 +113,10 @@ impl Services {
             pushers: Pushers::new(context.clone()),
             user_directory: UserDirectory::new(context.clone()),
             rooms: Rooms::new(context.clone()),
+            media: Media::new(context.clone(), media),
+            receipts: Receipts::new(context.clone()),
+            read_markers: ReadMarkers::new(context.clone()),
+            typing: Typing::new(context.clone()),
             account_data,
             sessions,
             accounts,

@@ -14,7 +14,13 @@ mod remote;
 mod thumbnails;
 mod upload;
 
-use std::{io, ops::Range, path::Path, sync::Arc, time::Duration};
+use std::{
+    io,
+    ops::Range,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use store::media::{self, Content, File};
 use tokio::{
@@ -41,6 +47,8 @@ mod tests;
 /// What the operator decides about media.
 #[derive(Clone, Debug)]
 pub struct MediaSettings {
+    /// Where the homeserver's blobs are; nobody else writes there.
+    pub folder: PathBuf,
     pub upload_bytes_max: u64,
     /// Bytes that one user may have uploaded; `None`: no limit.
     pub user_bytes_max: Option<u64>,
@@ -50,13 +58,14 @@ pub struct MediaSettings {
     pub awaited_max: usize,
 }
 
-impl Default for MediaSettings {
-    fn default() -> Self {
-        let remote_bytes_max = 100 * 1024 * 1024;
+impl MediaSettings {
+    /// The defaults, with blobs in this folder.
+    pub fn in_folder(folder: impl Into<PathBuf>) -> Self {
         Self {
+            folder: folder.into(),
             upload_bytes_max: 100 * 1024 * 1024,
             user_bytes_max: None,
-            remote_bytes_max,
+            remote_bytes_max: 100 * 1024 * 1024,
             awaited_max: 20,
         }
     }
@@ -70,7 +79,8 @@ struct Inner {
     context: Context,
     settings: MediaSettings,
     blobs: BlobStore,
-    remote: Arc<dyn RemoteMedia>,
+    /// How other servers are asked; set once, when the process is wired.
+    remote: OnceLock<Arc<dyn RemoteMedia>>,
     fetches: remote::Fetches,
     /// Changes when an awaited address got its content.
     filled: watch::Sender<()>,
@@ -84,23 +94,23 @@ const DECODERS_MAX: usize = 2;
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
 impl Media {
-    /// Opens the homeserver's folder of blobs. Reads folders: may wait for the disk.
-    pub fn open(
-        context: Context,
-        folder: &Path,
-        settings: MediaSettings,
-        remote: Arc<dyn RemoteMedia>,
-    ) -> io::Result<Self> {
-        let blobs = BlobStore::open(folder, context.clock.clone(), context.ids.clone())?;
-        Ok(Self(Arc::new(Inner {
+    pub fn new(context: Context, settings: MediaSettings) -> Self {
+        let (clock, ids) = (context.clock.clone(), context.ids.clone());
+        Self(Arc::new(Inner {
+            blobs: BlobStore::new(&settings.folder, clock, ids),
             context,
             settings,
-            blobs,
-            remote,
+            remote: OnceLock::new(),
             fetches: remote::Fetches::default(),
             filled: watch::Sender::new(()),
             decoders: Semaphore::new(DECODERS_MAX),
-        })))
+        }))
+    }
+
+    /// Says how other servers are asked for their files. Only the first call counts; without one,
+    /// they cannot be reached.
+    pub fn connect(&self, remote: Arc<dyn RemoteMedia>) {
+        let _ = self.0.remote.set(remote);
     }
 
     pub fn settings(&self) -> &MediaSettings {

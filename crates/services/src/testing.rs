@@ -11,6 +11,7 @@ use crate::{
     Context, Services, Settings,
     accounts::{NewAccount, RegistrationPolicy},
     log::Log,
+    media::MediaSettings,
     passwords::{Cost, Passwords},
     sessions::{Caller, NewSession, OpenSession, TokenLifetimes},
 };
@@ -49,6 +50,8 @@ impl World {
             registration,
             token_lifetimes: TokenLifetimes::default(),
             passwords: Arc::new(passwords),
+            // Made when a file is uploaded, which no world does.
+            media: MediaSettings::in_folder("no-media"),
         };
         Self { services: Services::new(context, settings), clock, engine }
     }

@@ -22,6 +22,7 @@ use store::media::BlobId;
 use tokio::{
     fs::File,
     io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt},
+    sync::OnceCell,
 };
 use tokio_util::io::ReaderStream;
 
@@ -36,6 +37,9 @@ const CHUNK_BYTES: usize = 64 * 1024;
 pub struct BlobStore(Arc<Inner>);
 
 struct Inner {
+    folder: PathBuf,
+    /// Set when the folder was made and what a crash left was removed.
+    opened: OnceCell<()>,
     blobs: PathBuf,
     temporary: PathBuf,
     /// Held while a blob gets its name and while an old one is removed, so that a blob that was
@@ -62,23 +66,32 @@ pub struct Written {
 }
 
 impl BlobStore {
-    /// Opens the folder, makes it if necessary, and removes what a crash left half-written.
-    pub fn open(folder: &Path, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) -> io::Result<Self> {
-        let (blobs, temporary) = (folder.join("blobs"), folder.join("temporary"));
-        fs::create_dir_all(&blobs)?;
-        fs::create_dir_all(&temporary)?;
-        for leftover in fs::read_dir(&temporary)? {
-            fs::remove_file(leftover?.path())?;
-        }
-        sync_folder(folder)?;
-        if let Some(parent) = folder.parent() {
-            sync_folder(parent)?;
-        }
-        let naming = Mutex::new(());
-        Ok(Self(Arc::new(Inner { blobs, temporary, naming, clock, ids })))
+    /// Blobs in this folder, which is touched when it is first needed.
+    pub fn new(folder: &Path, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) -> Self {
+        Self(Arc::new(Inner {
+            folder: folder.to_owned(),
+            opened: OnceCell::new(),
+            blobs: folder.join("blobs"),
+            temporary: folder.join("temporary"),
+            naming: Mutex::new(()),
+            clock,
+            ids,
+        }))
+    }
+
+    /// Makes the folder if necessary, and removes what a crash left half-written. Done once, before
+    /// the first file is written.
+    pub async fn open(&self) -> io::Result<()> {
+        let open = || async {
+            let inner = Arc::clone(&self.0);
+            let open = tokio::task::spawn_blocking(move || open_folder(&inner));
+            open.await.map_err(io::Error::other)?
+        };
+        self.0.opened.get_or_try_init(open).await.copied()
     }
 
     pub async fn writer(&self) -> io::Result<BlobWriter> {
+        self.open().await?;
         let path = Temporary(Some(self.0.temporary.join(self.0.ids.opaque_id())));
         let file = File::options().write(true).create_new(true).open(path.as_path()).await?;
         Ok(BlobWriter { store: self.clone(), file, path, hash: Sha256::new(), bytes: 0 })
@@ -136,7 +149,8 @@ impl BlobStore {
         tokio::fs::try_exists(self.path(blob)).await
     }
 
-    /// Blobs that were last written before `before_ms`. Reads folders: may wait for the disk.
+    /// Blobs that were last written before `before_ms`. Reads folders: may wait for the disk. Only
+    /// after [`Self::open`].
     pub fn older_than(&self, before_ms: u64) -> io::Result<Vec<BlobId>> {
         let mut old = Vec::new();
         for shard in fs::read_dir(&self.0.blobs)? {
@@ -234,6 +248,16 @@ impl Drop for Temporary {
             let _ = fs::remove_file(path);
         }
     }
+}
+
+fn open_folder(inner: &Inner) -> io::Result<()> {
+    fs::create_dir_all(&inner.blobs)?;
+    fs::create_dir_all(&inner.temporary)?;
+    for leftover in fs::read_dir(&inner.temporary)? {
+        fs::remove_file(leftover?.path())?;
+    }
+    sync_folder(&inner.folder)?;
+    inner.folder.parent().map_or(Ok(()), sync_folder)
 }
 
 fn sync_folder(folder: &Path) -> io::Result<()> {

@@ -76,6 +76,7 @@ impl Media {
     }
 
     async fn collect_blobs(&self) -> Result<usize, DownloadError> {
+        self.0.blobs.open().await?;
         let age_ms = u64::try_from(ORPHAN_AGE.as_millis()).unwrap_or(u64::MAX);
         let before_ms = self.0.context.clock.now_ms().saturating_sub(age_ms);
         let (blobs, store) = (self.0.blobs.clone(), self.0.context.store.clone());

@@ -95,7 +95,8 @@ impl Media {
     }
 
     async fn fetch(&self, address: &Address, wait: Duration) -> Fetched {
-        let file = self.0.remote.fetch(address, wait).await?;
+        let remote = self.0.remote.get().ok_or_else(|| unreachable("the federation is off"))?;
+        let file = remote.fetch(address, wait).await?;
         let bytes_max = self.0.settings.remote_bytes_max;
         if file.bytes.is_some_and(|bytes| bytes > bytes_max) {
             return Err(DownloadError::TooLarge);

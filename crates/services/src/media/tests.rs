@@ -35,10 +35,10 @@ pub(super) struct World {
 
 impl World {
     pub fn new() -> Self {
-        Self::with(MediaSettings::default())
+        Self::with(|_| {})
     }
 
-    pub fn with(settings: MediaSettings) -> Self {
+    pub fn with(change: impl FnOnce(&mut MediaSettings)) -> Self {
         let engine = MemoryEngine::new(store::TABLES);
         let store = Store::new(Arc::new(engine.clone()), HomeserverId(1));
         let clock = ManualClock::default();
@@ -52,7 +52,10 @@ impl World {
             ids: Arc::new(SeededIds::new(7)),
         };
         let (folder, remote) = (TempDir::new().unwrap(), Arc::new(Remote::default()));
-        let media = Media::open(context, folder.path(), settings, remote.clone()).unwrap();
+        let mut settings = MediaSettings::in_folder(folder.path());
+        change(&mut settings);
+        let media = Media::new(context, settings);
+        media.connect(remote.clone());
         Self { media, clock, engine, remote, folder }
     }
 
@@ -170,8 +173,7 @@ async fn a_content_type_that_no_header_can_hold_is_not_kept() {
 
 #[tokio::test]
 async fn a_file_over_the_limit_is_refused_and_leaves_nothing() {
-    let settings = MediaSettings { upload_bytes_max: 10, ..MediaSettings::default() };
-    let world = World::with(settings);
+    let world = World::with(|settings| settings.upload_bytes_max = 10);
     world.upload("alice", b"ten bytes!").await.unwrap();
     // One that does not say how long it is, and one that does.
     let result = world.upload("alice", b"eleven byte").await;
@@ -186,8 +188,7 @@ async fn a_file_over_the_limit_is_refused_and_leaves_nothing() {
 
 #[tokio::test]
 async fn a_user_cannot_upload_more_than_his_quota() {
-    let settings = MediaSettings { user_bytes_max: Some(10), ..MediaSettings::default() };
-    let world = World::with(settings);
+    let world = World::with(|settings| settings.user_bytes_max = Some(10));
     let first = world.upload("alice", b"six by").await.unwrap();
     assert!(matches!(world.upload("alice", b"5byte").await, Err(UploadError::QuotaReached)));
     world.upload("bob", b"5byte").await.unwrap();
@@ -247,8 +248,7 @@ async fn an_address_that_is_not_filled_expires() {
 
 #[tokio::test]
 async fn a_user_may_have_only_so_many_addresses_waiting() {
-    let settings = MediaSettings { awaited_max: 2, ..MediaSettings::default() };
-    let world = World::with(settings);
+    let world = World::with(|settings| settings.awaited_max = 2);
     let (first, until_ms) = world.media.create("alice").await.unwrap();
     world.clock.advance(Duration::from_secs(1));
     world.media.create("alice").await.unwrap();
@@ -308,8 +308,7 @@ async fn a_foreign_file_that_cannot_be_had_is_told_apart() {
     assert!(matches!(find("missing").await, Err(DownloadError::NotFound)));
     assert!(matches!(find("late").await, Err(DownloadError::NotYetUploaded)));
     assert!(matches!(find("broken").await, Err(DownloadError::Unreachable(_))));
-    let settings = MediaSettings { remote_bytes_max: 5, ..MediaSettings::default() };
-    let world = World::with(settings);
+    let world = World::with(|settings| settings.remote_bytes_max = 5);
     let find = world.media.find(&foreign("abc"), NO_WAIT).await;
     assert!(matches!(find, Err(DownloadError::TooLarge)));
     assert_eq!((world.files("blobs"), world.files("temporary")), (0, 0));
@@ -380,7 +379,8 @@ async fn what_a_crash_left_half_written_is_removed_at_the_next_start() {
     std::mem::forget(writer);
     assert_eq!(world.files("temporary"), 1);
     let context = world.media.0.context.clone();
-    blobs::BlobStore::open(world.folder.path(), context.clock, context.ids).unwrap();
+    let restarted = Media::new(context, world.media.settings().clone());
+    restarted.collect().await.unwrap();
     assert_eq!(world.files("temporary"), 0);
 }
 

@@ -18,7 +18,7 @@ use crate::EventNumber;
 mod tests;
 
 /// The most events that one question may look at.
-pub const EVENTS_MAX: usize = 200_000;
+pub const EVENTS_MAX: usize = 100_000;
 /// The most states that can be compared at once.
 pub const STATES_MAX: usize = 128;
 

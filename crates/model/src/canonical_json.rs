@@ -6,7 +6,7 @@
 //! one), and hashes and signatures are computed over the parsed object, so all that keep the last
 //! one agree on the event's id.
 
-use ruma::{CanonicalJsonObject, CanonicalJsonValue, canonical_json::RedactingSerializer};
+use ruma::{CanonicalJsonObject, CanonicalJsonValue};
 use serde_json::value::RawValue;
 
 #[cfg(test)]
@@ -33,15 +33,6 @@ pub fn to_bytes(object: &CanonicalJsonObject) -> Vec<u8> {
 /// Any JSON value in canonical form, for instance the content of an event that a client sent.
 pub fn canonicalise(raw: &RawValue) -> Result<CanonicalJsonValue, NotCanonical> {
     Ok(serde_json::from_str(raw.get())?)
-}
-
-/// The canonical bytes of an object without some of its outermost fields.
-pub fn to_bytes_without(
-    object: &CanonicalJsonObject,
-    fields: &[&str],
-) -> Result<Vec<u8>, NotCanonical> {
-    let json = RedactingSerializer::new().custom_redacted_root_fields(fields).serialize(object)?;
-    Ok(json.into_bytes())
 }
 
 fn write_object(object: &CanonicalJsonObject, out: &mut Vec<u8>) {

@@ -81,9 +81,12 @@ pub trait Ids: Send + Sync {
 
     /// A room id for a room of version 11 or older. From version 12 on the create event's hash is
     /// the room id.
+    ///
+    /// # Panics
+    ///
+    /// If the server name is longer than the 230 bytes that the specification allows.
     fn room_id(&self, server: &ServerName) -> OwnedRoomId {
         let id = format!("!{}:{server}", self.letters(LETTERS));
-        // A server name has at most 230 bytes in practice; a longer one cannot own a room.
         OwnedRoomId::try_from(id.as_str()).unwrap_or_else(|_| {
             panic!("the server name {server} is too long to be part of a room id")
         })

@@ -13,6 +13,7 @@ pub mod event_auth;
 pub mod ids;
 pub mod membership;
 pub mod pdu;
+pub mod policy;
 pub mod powers;
 pub mod redact;
 pub mod room_version;

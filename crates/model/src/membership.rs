@@ -3,6 +3,9 @@
 use ruma::events::room::member::MembershipState;
 use serde::{Deserialize, Serialize};
 
+#[cfg(test)]
+mod tests;
+
 /// The memberships that the specification knows. A member event with any other is never accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Membership {

@@ -1,6 +1,7 @@
 //! Events from the wire, from the store, and for clients.
 
 use expect_test::{Expect, expect};
+use proptest::prelude::*;
 use ruma::state_res::{self, Event};
 use serde_json::{Value, json};
 
@@ -338,4 +339,63 @@ fn ruma_sees_no_room_id_in_the_create_event_of_version_12() {
     assert_eq!(Event::room_id(&create), None);
     let older = alice.state("m.room.create", "", json!({"room_version": "11"}), RoomVersion::V11);
     assert!(Event::room_id(&older).is_some());
+}
+
+/// Values that an attacker would try in the place of a field.
+fn odd_value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        "[$!@a-z:.\\PC]{0,300}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(3, 16, 4, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..25).prop_map(Value::from),
+            proptest::collection::hash_map("[a-z_.:]{0,12}", inner, 0..4)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_accepted_can_be_stored_shown_and_judged(
+        field in prop::sample::select(vec![
+            "auth_events", "content", "depth", "hashes", "origin_server_ts", "prev_events",
+            "redacts", "room_id", "sender", "signatures", "state_key", "type", "unsigned", "x",
+        ]),
+        value in odd_value(),
+        version in prop::sample::select(RoomVersion::ALL.to_vec()),
+        kind in prop::sample::select(vec![
+            "m.room.message", "m.room.member", "m.room.power_levels", "m.room.redaction",
+            "m.room.create", "m.room.join_rules",
+        ]),
+    ) {
+        let mut event = valid(version);
+        event["type"] = json!(kind);
+        event[field] = value;
+        let Ok(pdu) = Pdu::from_wire(event.to_string().as_bytes(), version) else { return Ok(()) };
+        let read = Pdu::from_stored(pdu.record().clone(), pdu.event_id.clone()).unwrap();
+        prop_assert_eq!(read.json(), pdu.json());
+        prop_assert_eq!(&read.room_id, &pdu.room_id);
+        let again = Pdu::from_wire(pdu.json(), version).unwrap();
+        prop_assert_eq!(&again.event_id, &pdu.event_id);
+        let shown = pdu.to_client_event(ClientFormat::Full, None);
+        prop_assert!(serde_json::from_str::<Value>(shown.get()).unwrap().is_object());
+        let redacted = crate::redact::redact(&pdu).unwrap();
+        prop_assert_eq!(&redacted.event_id, &pdu.event_id);
+        // Nothing allows it, but asking must be possible.
+        let _places = crate::event_auth::auth_types_of(&pdu);
+        prop_assert!(crate::event_auth::check_against_state(&pdu, |_, _| None).is_err()
+            || pdu.kind == TimelineEventType::RoomCreate);
+    }
+
+    #[test]
+    fn bytes_that_are_no_event_are_refused_without_panic(bytes: Vec<u8>) {
+        prop_assert!(Pdu::from_wire(&bytes, V12).is_err());
+        let id = OwnedEventId::try_from("$event").unwrap();
+        prop_assert!(Pdu::from_stored(bytes.into(), id).is_err());
+    }
 }

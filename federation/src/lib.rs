@@ -16,13 +16,14 @@ mod flights;
 pub mod inbound;
 pub mod keys;
 pub mod outbound;
+pub mod rooms;
 pub mod transport;
 #[cfg(test)]
 pub(crate) mod worlds;
 
 use crate::{
     client::FederationClient, destinations::Contacts, keys::Keys, outbound::Sender,
-    transport::Transport,
+    rooms::RemoteServers, transport::Transport,
 };
 
 /// What the operator decides about federation.
@@ -52,6 +53,7 @@ impl Federation {
         let contacts = Contacts::new(context.clone());
         let client = FederationClient::new(context.clone(), transport, contacts.clone());
         let keys = Keys::new(context.clone(), client.clone(), settings.notaries);
+        services.rooms.connect(RemoteServers::new(client.clone(), Arc::clone(&keys)));
         let sender = Sender::new(context, client.clone(), contacts.clone());
         Self { services, contacts, client, keys, sender }
     }

@@ -43,7 +43,6 @@ impl Rooms {
             let (event, _) = draft.build(&template)?;
             let mut stripped = draft.stripped_state()?;
             stripped.extend(draft.stripped("m.room.member", new.sender.as_str())?);
-            stripped.push(strip(&event));
             Ok((event, stripped))
         });
         let (event, stripped) = building.await?.value;

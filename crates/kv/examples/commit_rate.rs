@@ -11,11 +11,11 @@ use kv::{
 };
 use tokio::{task::JoinSet, time::Instant};
 
-const EVENTS: Table = Table { name: "events", profile: Profile::Ordered };
+const LOG: Table = Table { name: "log", profile: Profile::Ordered };
 const STREAM: Table = Table { name: "stream", profile: Profile::Ordered };
 const STATE: Table = Table { name: "state", profile: Profile::Random };
 const TICKETS: Table = Table { name: "tickets", profile: Profile::Expiring { ttl_s: 86_400 } };
-const TABLES: [Table; 4] = [EVENTS, STREAM, STATE, TICKETS];
+const TABLES: [Table; 4] = [LOG, STREAM, STATE, TICKETS];
 
 /// How long each measurement takes.
 const LENGTH: Duration = Duration::from_secs(4);
@@ -77,27 +77,27 @@ async fn measure(
     Ok(latencies.len() as u64)
 }
 
-/// About what a message in a room writes.
+/// About what a chat message writes.
 fn message(writer: u32, n: u64) -> Batch {
     let id = (u128::from(writer) << 64) | u128::from(n);
     let name = id.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835).to_be_bytes().to_vec();
     let body = format!(
-        r#"{{"type":"m.room.message","sender":"@user{writer}:acme.example","room_id":"!room{}:acme.example",
-        "content":{{"msgtype":"m.text","body":"Message number {n} of the writer {writer}, as long as messages are."}},
-        "origin_server_ts":{},"depth":{n},"prev_events":["${name:x?}"],"auth_events":["$a","$b","$c"],
+        r#"{{"type":"message","sender":"@user{writer}:acme.example","channel":"!channel{}:acme.example",
+        "content":{{"msgtype":"text","body":"Message number {n} of the writer {writer}, as long as messages are."}},
+        "origin_server_ts":{},"depth":{n},"before":["${name:x?}"],"allowed_by":["$a","$b","$c"],
         "hashes":{{"sha256":"{name:x?}"}},"signatures":{{"acme.example":{{"ed25519:1":"{name:x?}"}}}}}}"#,
         writer % 50,
         1_800_000_000_000u64 + n
     );
-    let room = Bytes::copy_from_slice(&(writer % 50).to_be_bytes());
+    let channel = Bytes::copy_from_slice(&(writer % 50).to_be_bytes());
     let mut batch = Batch::new(BatchId(id));
     batch.require(Precondition::Absent(STATE, name.clone().into()));
     batch.put(STATE, name.clone(), n.to_be_bytes().to_vec());
-    batch.put_at_version(EVENTS, room.clone(), "", body);
-    batch.put_at_version(STREAM, "all", "", room.clone());
-    batch.put_at_version(STREAM, "inbox", "", room.clone());
-    batch.put(STATE, [&room[..], b"tips"].concat(), name.clone());
-    batch.ops.push(Op::Add(STATE, [&room[..], b"count"].concat().into(), 1));
+    batch.put_at_version(LOG, channel.clone(), "", body);
+    batch.put_at_version(STREAM, "all", "", channel.clone());
+    batch.put_at_version(STREAM, "inbox", "", channel.clone());
+    batch.put(STATE, [&channel[..], b"tips"].concat(), name.clone());
+    batch.ops.push(Op::Add(STATE, [&channel[..], b"count"].concat().into(), 1));
     batch.put(TICKETS, name.clone(), name);
     batch
 }

@@ -78,11 +78,11 @@ fn message(tables: &[Table], n: u64) -> Batch {
         .flat_map(|word| word.bytes().map(|byte| words[usize::from(byte) % 10]).collect::<Vec<_>>())
         .take(20)
         .collect();
-    let event = format!(
-        r#"{{"auth_events":["${}","$b","$c"],"content":{{"body":"{}","msgtype":"m.text"}},"depth":{n},
-        "hashes":{{"sha256":"{}"}},"origin_server_ts":{},"prev_events":["${}"],
-        "room_id":"!room{}:acme.example","sender":"@user{}:acme.example",
-        "signatures":{{"acme.example":{{"ed25519:1":"{}{}"}}}},"type":"m.room.message"}}"#,
+    let record = format!(
+        r#"{{"allowed_by":["${}","$b","$c"],"content":{{"body":"{}","msgtype":"text"}},"depth":{n},
+        "hashes":{{"sha256":"{}"}},"origin_server_ts":{},"before":["${}"],
+        "channel":"!channel{}:acme.example","sender":"@user{}:acme.example",
+        "signatures":{{"acme.example":{{"ed25519:1":"{}{}"}}}},"type":"message"}}"#,
         &text(9)[..43],
         body.join(" "),
         &text(3)[..43],
@@ -95,7 +95,7 @@ fn message(tables: &[Table], n: u64) -> Batch {
     );
     let mut batch = Batch::new(BatchId(n.into()));
     batch.put(tables[1], text(7).into_bytes()[..32].to_vec(), n.to_be_bytes().to_vec());
-    batch.put(tables[0], n.to_be_bytes().to_vec(), event);
+    batch.put(tables[0], n.to_be_bytes().to_vec(), record);
     batch.put_at_version(tables[2], (n % 50).to_be_bytes().to_vec(), "", n.to_be_bytes().to_vec());
     batch
 }

@@ -26,10 +26,10 @@ use crate::{
 };
 
 /// The tables that an engine must be opened with to be examined.
-pub const TABLES: [Table; 3] = [ROOMS, EVENTS, TICKETS];
+pub const TABLES: [Table; 3] = [LOOSE, LOG, TICKETS];
 
-pub const ROOMS: Table = Table { name: "rooms", profile: Profile::Random };
-pub const EVENTS: Table = Table { name: "events", profile: Profile::Ordered };
+pub const LOOSE: Table = Table { name: "loose", profile: Profile::Random };
+pub const LOG: Table = Table { name: "log", profile: Profile::Ordered };
 pub const TICKETS: Table =
     Table { name: "tickets", profile: Profile::Expiring { ttl_s: 1_000_000_000 } };
 

@@ -1,6 +1,6 @@
 //! Add and Max.
 
-use super::{Case, ROOMS, TABLES, World, bytes, delete, put};
+use super::{Case, LOOSE, TABLES, World, bytes, delete, put};
 use crate::{CommitError, Op, Precondition, Table};
 
 pub(super) const CASES: &[Case] = &[
@@ -21,7 +21,7 @@ fn add(table: Table, amount: i64) -> Op {
 }
 
 fn max(least: u64) -> Op {
-    Op::Max(ROOMS, bytes("m"), least)
+    Op::Max(LOOSE, bytes("m"), least)
 }
 
 fn number(world: &World, table: Table, key: &str) -> [u8; 8] {
@@ -43,69 +43,69 @@ fn from_nothing(world: &World) {
 }
 
 fn negative(world: &World) {
-    world.do_ops([add(ROOMS, -3)]);
-    assert_eq!(counter(world, ROOMS), -3);
+    world.do_ops([add(LOOSE, -3)]);
+    assert_eq!(counter(world, LOOSE), -3);
 }
 
 fn in_one_batch(world: &World) {
-    world.do_ops([add(ROOMS, 1), add(ROOMS, 2), add(ROOMS, 3)]);
-    assert_eq!(counter(world, ROOMS), 6);
+    world.do_ops([add(LOOSE, 1), add(LOOSE, 2), add(LOOSE, 3)]);
+    assert_eq!(counter(world, LOOSE), 6);
 }
 
 fn in_one_group(world: &World) {
-    let commits: Vec<_> = (1..=100).map(|n| world.acme.submit(world.of([add(ROOMS, n)]))).collect();
+    let commits: Vec<_> = (1..=100).map(|n| world.acme.submit(world.of([add(LOOSE, n)]))).collect();
     for commit in commits {
         world.wait(commit).expect("a commit");
     }
-    assert_eq!(counter(world, ROOMS), 5_050);
+    assert_eq!(counter(world, LOOSE), 5_050);
 }
 
 fn saturates(world: &World) {
-    world.do_ops([add(ROOMS, i64::MAX), add(ROOMS, i64::MAX)]);
-    assert_eq!(counter(world, ROOMS), i64::MAX);
+    world.do_ops([add(LOOSE, i64::MAX), add(LOOSE, i64::MAX)]);
+    assert_eq!(counter(world, LOOSE), i64::MAX);
 }
 
 fn after_put(world: &World) {
-    world.do_ops([add(ROOMS, 40)]);
-    let ten = Op::Put(ROOMS, bytes("n"), bytes::Bytes::copy_from_slice(&10i64.to_be_bytes()));
-    world.do_ops([ten, add(ROOMS, 1)]);
-    assert_eq!(counter(world, ROOMS), 11);
-    world.do_ops([delete(ROOMS, "n"), add(ROOMS, 1)]);
-    assert_eq!(counter(world, ROOMS), 1);
-    world.do_ops([super::delete_range(ROOMS, "a", "z"), add(ROOMS, 2)]);
-    assert_eq!(counter(world, ROOMS), 2);
+    world.do_ops([add(LOOSE, 40)]);
+    let ten = Op::Put(LOOSE, bytes("n"), bytes::Bytes::copy_from_slice(&10i64.to_be_bytes()));
+    world.do_ops([ten, add(LOOSE, 1)]);
+    assert_eq!(counter(world, LOOSE), 11);
+    world.do_ops([delete(LOOSE, "n"), add(LOOSE, 1)]);
+    assert_eq!(counter(world, LOOSE), 1);
+    world.do_ops([super::delete_range(LOOSE, "a", "z"), add(LOOSE, 2)]);
+    assert_eq!(counter(world, LOOSE), 2);
 }
 
 fn max_raises(world: &World) {
     world.do_ops([max(5)]);
     world.do_ops([max(u64::MAX)]);
-    assert_eq!(u64::from_be_bytes(number(world, ROOMS, "m")), u64::MAX);
+    assert_eq!(u64::from_be_bytes(number(world, LOOSE, "m")), u64::MAX);
 }
 
 fn max_keeps(world: &World) {
     world.do_ops([max(5), max(3)]);
     world.do_ops([max(4)]);
-    assert_eq!(u64::from_be_bytes(number(world, ROOMS, "m")), 5);
+    assert_eq!(u64::from_be_bytes(number(world, LOOSE, "m")), 5);
 }
 
 fn refused(world: &World) {
-    let mut batch = world.of([add(ROOMS, 1)]);
+    let mut batch = world.of([add(LOOSE, 1)]);
     batch.require(Precondition::VersionIs(99));
     let refused = world.acme.submit(batch);
-    let counted = world.acme.submit(world.of([add(ROOMS, 1)]));
+    let counted = world.acme.submit(world.of([add(LOOSE, 1)]));
     assert!(world.wait(refused).is_err());
     assert!(world.wait(counted).is_ok());
-    assert_eq!(counter(world, ROOMS), 1);
+    assert_eq!(counter(world, LOOSE), 1);
 }
 
 fn no_number(world: &World) {
-    world.do_ops([put(ROOMS, "n", "seven")]);
+    world.do_ops([put(LOOSE, "n", "seven")]);
     let before = world.acme.version().expect("a version");
-    let batch = world.of([put(ROOMS, "other", "v"), add(ROOMS, 1)]);
-    let next = world.requiring(Precondition::Absent(ROOMS, bytes("other")));
+    let batch = world.of([put(LOOSE, "other", "v"), add(LOOSE, 1)]);
+    let next = world.requiring(Precondition::Absent(LOOSE, bytes("other")));
     let (refused, next) = (world.acme.submit(batch), world.acme.submit(next));
     assert!(matches!(world.wait(refused), Err(CommitError::Unavailable { .. })));
     assert_eq!(world.wait(next).expect("a commit").version, before + 1);
-    assert_eq!(world.get(ROOMS, "n").as_deref(), Some("seven"));
-    assert_eq!(world.get(ROOMS, "other"), None);
+    assert_eq!(world.get(LOOSE, "n").as_deref(), Some("seven"));
+    assert_eq!(world.get(LOOSE, "other"), None);
 }

@@ -1,6 +1,6 @@
 //! Preconditions: evaluated in commit order, against what the earlier commits left.
 
-use super::{Case, EVENTS, ROOMS, TABLES, TICKETS, World, bytes, delete, delete_range, put};
+use super::{Case, LOG, LOOSE, TABLES, TICKETS, World, bytes, delete, delete_range, put};
 use crate::{Batch, CommitError, Op, Precondition, Table};
 
 pub(super) const CASES: &[Case] = &[
@@ -48,9 +48,9 @@ fn present(world: &World) {
 }
 
 fn equals(world: &World) {
-    let equals = |value| Precondition::Equals(ROOMS, bytes("k"), bytes(value));
+    let equals = |value| Precondition::Equals(LOOSE, bytes("k"), bytes(value));
     expect(world, equals(""), false);
-    world.do_ops([put(ROOMS, "k", "value")]);
+    world.do_ops([put(LOOSE, "k", "value")]);
     expect(world, equals("value"), true);
     expect(world, equals("valu"), false);
     expect(world, equals("value "), false);
@@ -65,27 +65,27 @@ fn version_is(world: &World) {
 }
 
 fn index(world: &World) {
-    world.do_ops([put(ROOMS, "there", "v")]);
+    world.do_ops([put(LOOSE, "there", "v")]);
     let mut batch = world.batch();
-    batch.require(Precondition::Present(ROOMS, bytes("there")));
+    batch.require(Precondition::Present(LOOSE, bytes("there")));
     batch.require(Precondition::VersionIs(1));
-    batch.require(Precondition::Absent(ROOMS, bytes("there")));
-    batch.require(Precondition::Present(ROOMS, bytes("nowhere")));
+    batch.require(Precondition::Absent(LOOSE, bytes("there")));
+    batch.require(Precondition::Present(LOOSE, bytes("nowhere")));
     assert!(matches!(world.refusal(batch), CommitError::Precondition(2)));
 }
 
 fn across_tables(world: &World) {
-    world.do_ops([put(EVENTS, "k", "v")]);
-    expect(world, Precondition::Absent(ROOMS, bytes("k")), true);
-    expect(world, Precondition::Present(EVENTS, bytes("k")), true);
+    world.do_ops([put(LOG, "k", "v")]);
+    expect(world, Precondition::Absent(LOOSE, bytes("k")), true);
+    expect(world, Precondition::Present(LOG, bytes("k")), true);
 }
 
 fn not_own_ops(world: &World) {
-    let mut batch = world.of([put(ROOMS, "k", "v")]);
-    batch.require(Precondition::Absent(ROOMS, bytes("k")));
+    let mut batch = world.of([put(LOOSE, "k", "v")]);
+    batch.require(Precondition::Absent(LOOSE, bytes("k")));
     world.done(batch);
-    let mut batch = world.of([delete(ROOMS, "k")]);
-    batch.require(Precondition::Present(ROOMS, bytes("k")));
+    let mut batch = world.of([delete(LOOSE, "k")]);
+    batch.require(Precondition::Present(LOOSE, bytes("k")));
     world.done(batch);
 }
 
@@ -101,12 +101,12 @@ fn racer(world: &World, precondition: Precondition, op: Op) -> Batch {
 }
 
 fn one_winner(world: &World) {
-    let absent = || Precondition::Absent(ROOMS, bytes("k"));
-    let race = (0..50).map(|n| racer(world, absent(), put(ROOMS, "k", &n.to_string())));
+    let absent = || Precondition::Absent(LOOSE, bytes("k"));
+    let race = (0..50).map(|n| racer(world, absent(), put(LOOSE, "k", &n.to_string())));
     let won = queue(world, race.collect());
     assert_eq!(won.iter().filter(|won| **won).count(), 1);
     assert!(won[0]);
-    assert_eq!(world.get(ROOMS, "k").as_deref(), Some("0"));
+    assert_eq!(world.get(LOOSE, "k").as_deref(), Some("0"));
 }
 
 fn one_version(world: &World) {
@@ -117,18 +117,18 @@ fn one_version(world: &World) {
 }
 
 fn chain(world: &World) {
-    world.do_ops([put(ROOMS, "k", "0")]);
+    world.do_ops([put(LOOSE, "k", "0")]);
     let step = |n: u32| {
-        let was = Precondition::Equals(ROOMS, bytes("k"), bytes(&n.to_string()));
-        racer(world, was, put(ROOMS, "k", &(n + 1).to_string()))
+        let was = Precondition::Equals(LOOSE, bytes("k"), bytes(&n.to_string()));
+        racer(world, was, put(LOOSE, "k", &(n + 1).to_string()))
     };
     assert_eq!(queue(world, (0..100).map(step).collect()), vec![true; 100]);
-    assert_eq!(world.get(ROOMS, "k").as_deref(), Some("100"));
+    assert_eq!(world.get(LOOSE, "k").as_deref(), Some("100"));
 }
 
 fn no_trace(world: &World) {
-    let refused = racer(world, Precondition::VersionIs(9), put(ROOMS, "k", "v"));
-    let next = world.requiring(Precondition::Absent(ROOMS, bytes("k")));
+    let refused = racer(world, Precondition::VersionIs(9), put(LOOSE, "k", "v"));
+    let next = world.requiring(Precondition::Absent(LOOSE, bytes("k")));
     assert_eq!(queue(world, vec![refused, next]), [false, true]);
 }
 
@@ -139,26 +139,22 @@ fn after(world: &World, ops: Vec<Op>, table: Table, key: &str) -> Vec<bool> {
 }
 
 fn queued_delete(world: &World) {
-    assert_eq!(after(world, vec![delete(ROOMS, "k")], ROOMS, "k"), [true, true]);
-    let again = vec![delete(ROOMS, "k"), put(ROOMS, "k", "w")];
-    assert_eq!(after(world, again, ROOMS, "k"), [true, false]);
+    assert_eq!(after(world, vec![delete(LOOSE, "k")], LOOSE, "k"), [true, true]);
+    let again = vec![delete(LOOSE, "k"), put(LOOSE, "k", "w")];
+    assert_eq!(after(world, again, LOOSE, "k"), [true, false]);
 }
 
 fn queued_range(world: &World) {
-    assert_eq!(after(world, vec![delete_range(ROOMS, "a", "z")], ROOMS, "k"), [true, true]);
-    assert_eq!(after(world, vec![delete_range(ROOMS, "a", "k")], ROOMS, "k"), [true, false]);
-    assert_eq!(after(world, vec![delete_range(EVENTS, "a", "z")], ROOMS, "k"), [true, false]);
+    assert_eq!(after(world, vec![delete_range(LOOSE, "a", "z")], LOOSE, "k"), [true, true]);
+    assert_eq!(after(world, vec![delete_range(LOOSE, "a", "k")], LOOSE, "k"), [true, false]);
+    assert_eq!(after(world, vec![delete_range(LOG, "a", "z")], LOOSE, "k"), [true, false]);
 }
 
 fn queued_at_version(world: &World) {
     let key = [b"log".as_slice(), &1u64.to_be_bytes()].concat();
-    let op = Op::PutAtVersion {
-        table: EVENTS,
-        prefix: bytes("log"),
-        suffix: bytes(""),
-        value: bytes("v"),
-    };
-    let next = world.requiring(Precondition::Present(EVENTS, key.into()));
+    let op =
+        Op::PutAtVersion { table: LOG, prefix: bytes("log"), suffix: bytes(""), value: bytes("v") };
+    let next = world.requiring(Precondition::Present(LOG, key.into()));
     assert_eq!(queue(world, vec![world.of([op]), next]), [true, true]);
 }
 

@@ -1,6 +1,6 @@
 //! Reads: several rows at once, and pages in both directions.
 
-use super::{Case, EVENTS, ROOMS, TICKETS, World, bytes, delete, page_keys, put, text};
+use super::{Case, LOG, LOOSE, TICKETS, World, bytes, delete, page_keys, put, text};
 use crate::{Op, PAGE_BYTES_MAX, PAGE_ROWS_MAX, Page};
 
 pub(super) const CASES: &[Case] = &[
@@ -26,39 +26,37 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 fn fill(world: &World) {
-    world.do_ops(["a", "b", "c", "d", "e"].map(|key| put(EVENTS, key, &key.to_uppercase())));
+    world.do_ops(["a", "b", "c", "d", "e"].map(|key| put(LOG, key, &key.to_uppercase())));
 }
 
 fn scan(world: &World, from: &str, to: &str, reverse: bool, limit: usize) -> Page {
     let snapshot = world.acme.snapshot();
-    snapshot.scan(EVENTS, from.as_bytes(), to.as_bytes(), reverse, limit).expect("a scan")
+    snapshot.scan(LOG, from.as_bytes(), to.as_bytes(), reverse, limit).expect("a scan")
 }
 
 fn multi_get_order(world: &World) {
     fill(world);
     let keys = ["d", "nowhere", "a"].map(bytes);
-    let found = world.acme.snapshot().multi_get(EVENTS, &keys).expect("a read");
+    let found = world.acme.snapshot().multi_get(LOG, &keys).expect("a read");
     assert_eq!(found, [Some(bytes("D")), None, Some(bytes("A"))]);
 }
 
 fn multi_get_nothing(world: &World) {
-    assert!(world.acme.snapshot().multi_get(EVENTS, &[]).expect("a read").is_empty());
+    assert!(world.acme.snapshot().multi_get(LOG, &[]).expect("a read").is_empty());
 }
 
 fn multi_get_twice(world: &World) {
     fill(world);
-    let found = world.acme.snapshot().multi_get(EVENTS, &["b", "b"].map(bytes)).expect("a read");
+    let found = world.acme.snapshot().multi_get(LOG, &["b", "b"].map(bytes)).expect("a read");
     assert_eq!(found, [Some(bytes("B")), Some(bytes("B"))]);
 }
 
 fn byte_order(world: &World) {
     let keys: [&[u8]; 6] = [b"", b"\0", b"a", b"a\0", b"ab", b"\xff\xff"];
     world.do_ops(
-        keys.iter()
-            .rev()
-            .map(|key| Op::Put(EVENTS, bytes::Bytes::copy_from_slice(key), bytes("v"))),
+        keys.iter().rev().map(|key| Op::Put(LOG, bytes::Bytes::copy_from_slice(key), bytes("v"))),
     );
-    let page = world.acme.snapshot().scan(EVENTS, b"", &[0xff; 8], false, 100).expect("a scan");
+    let page = world.acme.snapshot().scan(LOG, b"", &[0xff; 8], false, 100).expect("a scan");
     assert_eq!(page.rows.iter().map(|(key, _)| key.as_ref()).collect::<Vec<_>>(), keys);
 }
 
@@ -116,7 +114,7 @@ fn empty_range(world: &World) {
 }
 
 fn rows_max(world: &World) {
-    world.do_ops((0..=PAGE_ROWS_MAX).map(|n| put(EVENTS, &format!("{n:05}"), "")));
+    world.do_ops((0..=PAGE_ROWS_MAX).map(|n| put(LOG, &format!("{n:05}"), "")));
     for reverse in [false, true] {
         let page = scan(world, "", "z", reverse, usize::MAX);
         assert_eq!(page.rows.len(), PAGE_ROWS_MAX);
@@ -126,7 +124,7 @@ fn rows_max(world: &World) {
 
 fn bytes_max(world: &World) {
     let value = "v".repeat(80_000);
-    world.do_ops((0..20).map(|n| put(EVENTS, &format!("{n:05}"), &value)));
+    world.do_ops((0..20).map(|n| put(LOG, &format!("{n:05}"), &value)));
     for reverse in [false, true] {
         let page = scan(world, "", "z", reverse, usize::MAX);
         let bytes: usize = page.rows.iter().map(|(key, value)| key.len() + value.len()).sum();
@@ -138,15 +136,15 @@ fn bytes_max(world: &World) {
 
 fn scan_prefix(world: &World) {
     let keys: Vec<String> = (0..2_500).map(|n| format!("p{n:05}")).collect();
-    world.do_ops(keys.iter().map(|key| put(EVENTS, key, "")));
-    assert_eq!(world.keys(EVENTS), keys);
+    world.do_ops(keys.iter().map(|key| put(LOG, key, "")));
+    assert_eq!(world.keys(LOG), keys);
 }
 
 fn scan_prefix_end(world: &World) {
-    world.do_ops(["o", "p", "p1", "p2", "q"].map(|key| put(ROOMS, key, "")));
+    world.do_ops(["o", "p", "p1", "p2", "q"].map(|key| put(LOOSE, key, "")));
     let mut found = Vec::new();
     let snapshot = world.acme.snapshot();
-    let scanned = snapshot.scan_prefix(ROOMS, b"p", |key, _| {
+    let scanned = snapshot.scan_prefix(LOOSE, b"p", |key, _| {
         found.push(text(key));
         Ok(())
     });
@@ -156,10 +154,10 @@ fn scan_prefix_end(world: &World) {
 
 fn highest_prefix(world: &World) {
     let key = bytes::Bytes::from_static(&[0xff, 0xff, 1]);
-    world.do_ops([Op::Put(ROOMS, key.clone(), bytes("v")), put(ROOMS, "low", "v")]);
+    world.do_ops([Op::Put(LOOSE, key.clone(), bytes("v")), put(LOOSE, "low", "v")]);
     let mut found = Vec::new();
     let snapshot = world.acme.snapshot();
-    let scanned = snapshot.scan_prefix(ROOMS, &[0xff, 0xff], |key, _| {
+    let scanned = snapshot.scan_prefix(LOOSE, &[0xff, 0xff], |key, _| {
         found.push(key.to_vec());
         Ok(())
     });
@@ -169,7 +167,7 @@ fn highest_prefix(world: &World) {
 
 fn deleted(world: &World) {
     fill(world);
-    world.do_ops([delete(EVENTS, "b"), super::delete_range(EVENTS, "d", "z")]);
+    world.do_ops([delete(LOG, "b"), super::delete_range(LOG, "d", "z")]);
     for reverse in [false, true] {
         let mut keys = page_keys(&scan(world, "a", "z", reverse, 2));
         keys.sort();
@@ -187,8 +185,8 @@ fn expiring(world: &World) {
 fn number_order(world: &World) {
     let numbers = [i64::MIN, -1, 0, 1, 255, 256, i64::MAX];
     let key = |number: &i64| crate::KeyWriter::new().i64(*number).finish();
-    world.do_ops(numbers.iter().rev().map(|number| Op::Put(EVENTS, key(number), bytes(""))));
-    let page = world.acme.snapshot().scan(EVENTS, b"", &[0xff; 9], false, 10).expect("a scan");
+    world.do_ops(numbers.iter().rev().map(|number| Op::Put(LOG, key(number), bytes(""))));
+    let page = world.acme.snapshot().scan(LOG, b"", &[0xff; 9], false, 10).expect("a scan");
     let found: Vec<_> = page.rows.iter().map(|(key, _)| crate::KeyReader(key).i64()).collect();
     assert_eq!(found, numbers.map(Some));
 }

@@ -1,6 +1,6 @@
 //! Versions, epochs, outcomes and hints.
 
-use super::{Case, ROOMS, World, bytes, put};
+use super::{Case, LOOSE, World, bytes, put};
 use crate::{BatchId, CommitError, Health, Outcome, Precondition, StoreError};
 
 pub(super) const CASES: &[Case] = &[
@@ -32,7 +32,7 @@ fn starts_at_zero(world: &World) {
 
 fn dense(world: &World) {
     for expected in 1..=50 {
-        assert_eq!(world.do_ops([put(ROOMS, "k", "v")]), expected);
+        assert_eq!(world.do_ops([put(LOOSE, "k", "v")]), expected);
         assert_eq!(world.acme.version().expect("a version"), expected);
     }
 }
@@ -44,7 +44,7 @@ fn empty_batch(world: &World) {
 
 fn refused_gets_none(world: &World) {
     assert_eq!(world.do_ops([]), 1);
-    world.refusal(world.requiring(Precondition::Present(ROOMS, bytes("k"))));
+    world.refusal(world.requiring(Precondition::Present(LOOSE, bytes("k"))));
     assert_eq!(world.do_ops([]), 2);
 }
 
@@ -58,13 +58,13 @@ fn counted_apart(world: &World) {
 
 fn seen_is_complete(world: &World) {
     let commits: Vec<_> = (1..=100)
-        .map(|n: u64| world.acme.submit(world.of([put(ROOMS, &n.to_string(), "v")])))
+        .map(|n: u64| world.acme.submit(world.of([put(LOOSE, &n.to_string(), "v")])))
         .collect();
     loop {
         let version = world.acme.version().expect("a version");
         let snapshot = world.acme.snapshot();
         for n in 1..=version {
-            assert!(super::read(&snapshot, ROOMS, &n.to_string()).is_some());
+            assert!(super::read(&snapshot, LOOSE, &n.to_string()).is_some());
         }
         if version == 100 {
             break;
@@ -82,7 +82,7 @@ fn no_lease(world: &World) {
 
 fn holder_commits(world: &World) {
     let epoch = world.wait(world.acme.fence()).expect("an epoch");
-    let mut batch = world.of([put(ROOMS, "k", "v")]);
+    let mut batch = world.of([put(LOOSE, "k", "v")]);
     batch.epoch = Some(epoch);
     assert_eq!(world.done(batch), 1);
 }
@@ -91,10 +91,10 @@ fn fenced(world: &World) {
     let old = world.wait(world.acme.fence()).expect("an epoch");
     let new = world.wait(world.acme.fence()).expect("an epoch");
     assert!(new > old);
-    let mut batch = world.of([put(ROOMS, "k", "v")]);
+    let mut batch = world.of([put(LOOSE, "k", "v")]);
     batch.epoch = Some(old);
     assert!(matches!(world.refusal(batch), CommitError::Fenced { now } if now == new));
-    assert_eq!(world.get(ROOMS, "k"), None);
+    assert_eq!(world.get(LOOSE, "k"), None);
 }
 
 fn future_epoch(world: &World) {
@@ -107,7 +107,7 @@ fn future_epoch(world: &World) {
 fn fence_in_order(world: &World) {
     let epoch = world.wait(world.acme.fence()).expect("an epoch");
     let batch = |key| {
-        let mut batch = world.of([put(ROOMS, key, "v")]);
+        let mut batch = world.of([put(LOOSE, key, "v")]);
         batch.epoch = Some(epoch);
         batch
     };
@@ -117,7 +117,7 @@ fn fence_in_order(world: &World) {
     assert!(world.wait(before).is_ok());
     assert_eq!(world.wait(fence).expect("an epoch"), epoch + 1);
     assert!(matches!(world.wait(after), Err(CommitError::Fenced { .. })));
-    assert_eq!(world.keys(ROOMS), ["before"]);
+    assert_eq!(world.keys(LOOSE), ["before"]);
 }
 
 fn fence_keeps_version(world: &World) {
@@ -138,7 +138,7 @@ fn epochs_apart(world: &World) {
 
 fn fenced_first(world: &World) {
     let epoch = world.wait(world.acme.fence()).expect("an epoch");
-    let mut batch = world.requiring(Precondition::Present(ROOMS, bytes("k")));
+    let mut batch = world.requiring(Precondition::Present(LOOSE, bytes("k")));
     batch.epoch = Some(epoch - 1);
     assert!(matches!(world.refusal(batch), CommitError::Fenced { .. }));
 }
@@ -157,7 +157,7 @@ fn outcome_never(world: &World) {
 }
 
 fn outcome_refused(world: &World) {
-    let batch = world.requiring(Precondition::Present(ROOMS, bytes("k")));
+    let batch = world.requiring(Precondition::Present(LOOSE, bytes("k")));
     let id = batch.id;
     world.refusal(batch);
     assert_eq!(world.acme.outcome(id).expect("an outcome"), Outcome::NotCommitted);

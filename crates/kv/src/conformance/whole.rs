@@ -1,6 +1,6 @@
 //! A homeserver as a whole: export, import, erasure.
 
-use super::{Case, EVENTS, ROOMS, TABLES, TICKETS, World, put, text};
+use super::{Case, LOG, LOOSE, TABLES, TICKETS, World, put, text};
 use crate::{Outcome, Store};
 
 pub(super) const CASES: &[Case] = &[
@@ -27,23 +27,23 @@ fn export(world: &World, store: &Store) -> Vec<String> {
 }
 
 fn export_rows(world: &World) {
-    world.do_ops((0..1_500).map(|n| put(EVENTS, &format!("{n:04}"), "e")));
-    world.do_ops([put(ROOMS, "k", "r"), put(TICKETS, "k", "t")]);
+    world.do_ops((0..1_500).map(|n| put(LOG, &format!("{n:04}"), "e")));
+    world.do_ops([put(LOOSE, "k", "r"), put(TICKETS, "k", "t")]);
     let rows = export(world, &world.acme);
     assert_eq!(rows.len(), 1_502);
-    assert_eq!(rows[0], "events 0000 e");
-    assert_eq!(rows[1_500..], ["rooms k r", "tickets k t"]);
+    assert_eq!(rows[0], "log 0000 e");
+    assert_eq!(rows[1_500..], ["loose k r", "tickets k t"]);
 }
 
 fn export_alone(world: &World) {
-    world.do_ops([put(ROOMS, "k", "acme")]);
-    let other = world.of([put(ROOMS, "k", "globex")]);
+    world.do_ops([put(LOOSE, "k", "acme")]);
+    let other = world.of([put(LOOSE, "k", "globex")]);
     world.wait(world.globex.commit(other)).expect("a commit");
-    assert_eq!(export(world, &world.acme), ["rooms k acme"]);
+    assert_eq!(export(world, &world.acme), ["loose k acme"]);
 }
 
 fn export_error(world: &World) {
-    world.do_ops([put(ROOMS, "k", "v")]);
+    world.do_ops([put(LOOSE, "k", "v")]);
     let refused = crate::StoreError::Read("the file is full".into());
     let exported =
         world.engine.export(world.acme.homeserver(), &mut |_, _, _| Err(refused.clone()));
@@ -60,30 +60,30 @@ fn erased_is_new(world: &World) {
     assert_eq!(world.acme.version().expect("a version"), 0);
     assert_eq!(world.acme.outcome(id).expect("an outcome"), Outcome::NotCommitted);
     assert_eq!(world.wait(world.acme.fence()).expect("an epoch"), 1);
-    assert_eq!(world.do_ops([put(ROOMS, "new", "v")]), 1);
-    assert_eq!(export(world, &world.acme), ["rooms new v"]);
+    assert_eq!(world.do_ops([put(LOOSE, "new", "v")]), 1);
+    assert_eq!(export(world, &world.acme), ["loose new v"]);
 }
 
 fn erased_alone(world: &World) {
-    let other = world.of([put(ROOMS, "k", "globex")]);
+    let other = world.of([put(LOOSE, "k", "globex")]);
     world.wait(world.globex.commit(other)).expect("a commit");
-    world.do_ops([put(ROOMS, "k", "acme")]);
+    world.do_ops([put(LOOSE, "k", "acme")]);
     world.wait(world.engine.erase(world.acme.homeserver())).expect("an erasure");
-    assert_eq!(export(world, &world.globex), ["rooms k globex"]);
+    assert_eq!(export(world, &world.globex), ["loose k globex"]);
     assert_eq!(world.globex.version().expect("a version"), 1);
 }
 
 fn erased_in_order(world: &World) {
-    let before = world.acme.submit(world.of([put(ROOMS, "before", "v")]));
+    let before = world.acme.submit(world.of([put(LOOSE, "before", "v")]));
     let erasure = world.engine.erase(world.acme.homeserver());
-    let absent = crate::Precondition::Absent(ROOMS, super::bytes("before"));
-    let mut batch = world.of([put(ROOMS, "after", "v")]);
+    let absent = crate::Precondition::Absent(LOOSE, super::bytes("before"));
+    let mut batch = world.of([put(LOOSE, "after", "v")]);
     batch.require(absent);
     let after = world.acme.submit(batch);
     world.wait(before).expect("a commit");
     world.wait(erasure).expect("an erasure");
     assert_eq!(world.wait(after).expect("a commit").version, 1);
-    assert_eq!(world.keys(ROOMS), ["after"]);
+    assert_eq!(world.keys(LOOSE), ["after"]);
 }
 
 fn raised(world: &World) {

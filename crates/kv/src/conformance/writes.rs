@@ -1,6 +1,6 @@
 //! Puts and deletes: all or nothing, in order, table by table, homeserver by homeserver.
 
-use super::{Case, EVENTS, ROOMS, TABLES, TICKETS, World, bytes, delete, delete_range, put, text};
+use super::{Case, LOG, LOOSE, TABLES, TICKETS, World, bytes, delete, delete_range, put, text};
 use crate::{CommitError, Op, Precondition, Profile, Table};
 
 pub(super) const CASES: &[Case] = &[
@@ -55,15 +55,15 @@ fn a_value_may_be_empty(world: &World) {
 }
 
 fn a_key_may_be_empty(world: &World) {
-    world.do_ops([put(ROOMS, "", "v")]);
-    assert_eq!(world.get(ROOMS, "").as_deref(), Some("v"));
-    assert_eq!(world.keys(ROOMS), [""]);
+    world.do_ops([put(LOOSE, "", "v")]);
+    assert_eq!(world.get(LOOSE, "").as_deref(), Some("v"));
+    assert_eq!(world.keys(LOOSE), [""]);
 }
 
 fn any_byte(world: &World) {
     let keys: Vec<_> = (0..=u8::MAX).map(|byte| bytes_of([byte, 0, byte])).collect();
-    world.do_ops(keys.iter().map(|key| Op::Put(EVENTS, key.clone(), key.clone())));
-    let found = world.acme.snapshot().multi_get(EVENTS, &keys).expect("a read");
+    world.do_ops(keys.iter().map(|key| Op::Put(LOG, key.clone(), key.clone())));
+    let found = world.acme.snapshot().multi_get(LOG, &keys).expect("a read");
     assert_eq!(found, keys.into_iter().map(Some).collect::<Vec<_>>());
 }
 
@@ -81,86 +81,90 @@ fn a_delete(world: &World) {
 }
 
 fn an_idle_delete(world: &World) {
-    world.do_ops([delete(ROOMS, "never"), put(ROOMS, "k", "v")]);
-    assert_eq!(world.keys(ROOMS), ["k"]);
+    world.do_ops([delete(LOOSE, "never"), put(LOOSE, "k", "v")]);
+    assert_eq!(world.keys(LOOSE), ["k"]);
 }
 
 fn the_last_op_wins(world: &World) {
-    world.do_ops([put(ROOMS, "a", "1"), put(ROOMS, "a", "2")]);
-    world.do_ops([put(ROOMS, "b", "1"), delete(ROOMS, "b")]);
-    world.do_ops([delete(ROOMS, "a"), put(ROOMS, "a", "3")]);
-    assert_eq!(world.get(ROOMS, "a").as_deref(), Some("3"));
-    assert_eq!(world.get(ROOMS, "b"), None);
+    world.do_ops([put(LOOSE, "a", "1"), put(LOOSE, "a", "2")]);
+    world.do_ops([put(LOOSE, "b", "1"), delete(LOOSE, "b")]);
+    world.do_ops([delete(LOOSE, "a"), put(LOOSE, "a", "3")]);
+    assert_eq!(world.get(LOOSE, "a").as_deref(), Some("3"));
+    assert_eq!(world.get(LOOSE, "b"), None);
 }
 
 fn put_after_range(world: &World) {
-    world.do_ops([put(ROOMS, "a", "old"), put(ROOMS, "b", "old")]);
-    world.do_ops([delete_range(ROOMS, "a", "z"), put(ROOMS, "a", "new")]);
-    assert_eq!(world.keys(ROOMS), ["a"]);
-    assert_eq!(world.get(ROOMS, "a").as_deref(), Some("new"));
+    world.do_ops([put(LOOSE, "a", "old"), put(LOOSE, "b", "old")]);
+    world.do_ops([delete_range(LOOSE, "a", "z"), put(LOOSE, "a", "new")]);
+    assert_eq!(world.keys(LOOSE), ["a"]);
+    assert_eq!(world.get(LOOSE, "a").as_deref(), Some("new"));
 }
 
 fn range_after_put(world: &World) {
-    world.do_ops([put(ROOMS, "a", "1"), delete_range(ROOMS, "a", "b")]);
-    assert_eq!(world.keys(ROOMS), Vec::<String>::new());
+    world.do_ops([put(LOOSE, "a", "1"), delete_range(LOOSE, "a", "b")]);
+    assert_eq!(world.keys(LOOSE), Vec::<String>::new());
 }
 
 fn range_end(world: &World) {
-    world.do_ops(["a", "b", "c", "d"].map(|key| put(EVENTS, key, "v")));
-    world.do_ops([delete_range(EVENTS, "b", "d")]);
-    assert_eq!(world.keys(EVENTS), ["a", "d"]);
+    world.do_ops(["a", "b", "c", "d"].map(|key| put(LOG, key, "v")));
+    world.do_ops([delete_range(LOG, "b", "d")]);
+    assert_eq!(world.keys(LOG), ["a", "d"]);
 }
 
 fn empty_range(world: &World) {
-    world.do_ops(["a", "b", "c"].map(|key| put(EVENTS, key, "v")));
-    world.do_ops([delete_range(EVENTS, "b", "b"), delete_range(EVENTS, "c", "a")]);
-    assert_eq!(world.keys(EVENTS), ["a", "b", "c"]);
+    world.do_ops(["a", "b", "c"].map(|key| put(LOG, key, "v")));
+    world.do_ops([delete_range(LOG, "b", "b"), delete_range(LOG, "c", "a")]);
+    assert_eq!(world.keys(LOG), ["a", "b", "c"]);
 }
 
 fn large_range(world: &World) {
-    world.do_ops((0..300).map(|n| put(EVENTS, &format!("{n:03}"), "v")));
-    world.do_ops([put(EVENTS, "150x", "v"), delete_range(EVENTS, "010", "290")]);
+    world.do_ops((0..300).map(|n| put(LOG, &format!("{n:03}"), "v")));
+    world.do_ops([put(LOG, "150x", "v"), delete_range(LOG, "010", "290")]);
     let expected: Vec<_> = (0..10).chain(290..300).map(|n| format!("{n:03}")).collect();
-    assert_eq!(world.keys(EVENTS), expected);
+    assert_eq!(world.keys(LOG), expected);
 }
 
 fn tables_are_apart(world: &World) {
-    world.do_ops([put(ROOMS, "k", "room"), put(EVENTS, "k", "event"), put(TICKETS, "k", "ticket")]);
-    world.do_ops([delete(EVENTS, "k")]);
-    assert_eq!(world.get(ROOMS, "k").as_deref(), Some("room"));
-    assert_eq!(world.get(EVENTS, "k"), None);
+    world.do_ops([
+        put(LOOSE, "k", "loose one"),
+        put(LOG, "k", "logged one"),
+        put(TICKETS, "k", "ticket"),
+    ]);
+    world.do_ops([delete(LOG, "k")]);
+    assert_eq!(world.get(LOOSE, "k").as_deref(), Some("loose one"));
+    assert_eq!(world.get(LOG, "k"), None);
     assert_eq!(world.get(TICKETS, "k").as_deref(), Some("ticket"));
 }
 
 fn homeservers_are_apart(world: &World) {
-    world.do_ops([put(ROOMS, "k", "acme")]);
-    let globex = world.of([put(ROOMS, "k", "globex"), put(ROOMS, "more", "globex")]);
+    world.do_ops([put(LOOSE, "k", "acme")]);
+    let globex = world.of([put(LOOSE, "k", "globex"), put(LOOSE, "more", "globex")]);
     world.wait(world.globex.commit(globex)).expect("a commit");
-    assert_eq!(world.get(ROOMS, "k").as_deref(), Some("acme"));
-    assert_eq!(world.keys(ROOMS), ["k"]);
+    assert_eq!(world.get(LOOSE, "k").as_deref(), Some("acme"));
+    assert_eq!(world.keys(LOOSE), ["k"]);
 }
 
 fn range_within_homeserver(world: &World) {
-    let globex = world.of([put(ROOMS, "k", "globex")]);
+    let globex = world.of([put(LOOSE, "k", "globex")]);
     world.wait(world.globex.commit(globex)).expect("a commit");
     let end = crate::after_prefix(b"");
-    world.do_ops([put(ROOMS, "k", "acme"), Op::DeleteRange(ROOMS, bytes(""), end)]);
-    assert_eq!(world.keys(ROOMS), Vec::<String>::new());
-    assert_eq!(super::keys(&world.globex.snapshot(), ROOMS), ["k"]);
+    world.do_ops([put(LOOSE, "k", "acme"), Op::DeleteRange(LOOSE, bytes(""), end)]);
+    assert_eq!(world.keys(LOOSE), Vec::<String>::new());
+    assert_eq!(super::keys(&world.globex.snapshot(), LOOSE), ["k"]);
 }
 
 fn refused_changes_nothing(world: &World) {
-    world.do_ops([put(ROOMS, "a", "1")]);
-    let mut batch = world.of([put(ROOMS, "a", "2"), put(EVENTS, "b", "2")]);
-    batch.require(Precondition::Absent(ROOMS, bytes("a")));
+    world.do_ops([put(LOOSE, "a", "1")]);
+    let mut batch = world.of([put(LOOSE, "a", "2"), put(LOG, "b", "2")]);
+    batch.require(Precondition::Absent(LOOSE, bytes("a")));
     assert!(matches!(world.refusal(batch), CommitError::Precondition(0)));
-    assert_eq!(world.get(ROOMS, "a").as_deref(), Some("1"));
-    assert_eq!(world.get(EVENTS, "b"), None);
+    assert_eq!(world.get(LOOSE, "a").as_deref(), Some("1"));
+    assert_eq!(world.get(LOG, "b"), None);
 }
 
 fn at_version(prefix: &str, suffix: &str) -> Op {
     Op::PutAtVersion {
-        table: EVENTS,
+        table: LOG,
         prefix: bytes(prefix),
         suffix: bytes(suffix),
         value: bytes(suffix),
@@ -171,18 +175,18 @@ fn put_at_version(world: &World) {
     world.do_ops([]);
     let version = world.do_ops([at_version("p", "x"), at_version("p", "y")]);
     let key = [b"p".as_slice(), &version.to_be_bytes(), b"x"].concat();
-    let value = world.acme.snapshot().get(EVENTS, &key).expect("a read");
+    let value = world.acme.snapshot().get(LOG, &key).expect("a read");
     assert_eq!(value.as_deref(), Some(b"x".as_slice()));
     assert_eq!(version, 2);
 }
 
 fn put_stamped(world: &World) {
     world.do_ops([]);
-    let stamped = |key| Op::PutStamped(ROOMS, bytes(key), bytes("v"));
-    let version = world.do_ops([put(ROOMS, "a", "old"), stamped("a"), stamped("b")]);
+    let stamped = |key| Op::PutStamped(LOOSE, bytes(key), bytes("v"));
+    let version = world.do_ops([put(LOOSE, "a", "old"), stamped("a"), stamped("b")]);
     let expected = [version.to_be_bytes().as_slice(), b"v"].concat();
     for key in [b"a", b"b"] {
-        let value = world.acme.snapshot().get(ROOMS, key).expect("a read");
+        let value = world.acme.snapshot().get(LOOSE, key).expect("a read");
         assert_eq!(value.as_deref(), Some(expected.as_slice()));
     }
 }
@@ -196,7 +200,7 @@ fn versions_order(world: &World) {
     }
     let mut values = Vec::new();
     let snapshot = world.acme.snapshot();
-    let scanned = snapshot.scan_prefix(EVENTS, b"log", |_, value| {
+    let scanned = snapshot.scan_prefix(LOG, b"log", |_, value| {
         values.push(text(&value));
         Ok(())
     });
@@ -216,21 +220,21 @@ fn unknown_table(world: &World) {
 
 fn submit_order(world: &World) {
     let commits: Vec<_> = (0..200)
-        .map(|n| world.acme.submit(world.of([put(ROOMS, "last", &n.to_string())])))
+        .map(|n| world.acme.submit(world.of([put(LOOSE, "last", &n.to_string())])))
         .collect();
     for (expected, commit) in (1..).zip(commits) {
         assert_eq!(world.wait(commit).expect("a commit").version, expected);
     }
-    assert_eq!(world.get(ROOMS, "last").as_deref(), Some("199"));
+    assert_eq!(world.get(LOOSE, "last").as_deref(), Some("199"));
 }
 
 fn dropped_future(world: &World) {
-    drop(world.acme.submit(world.of([put(ROOMS, "k", "v")])));
+    drop(world.acme.submit(world.of([put(LOOSE, "k", "v")])));
     assert_eq!(world.do_ops([]), 2);
-    assert_eq!(world.get(ROOMS, "k").as_deref(), Some("v"));
+    assert_eq!(world.get(LOOSE, "k").as_deref(), Some("v"));
 }
 
 fn many_ops(world: &World) {
-    world.do_ops((0..5_000).map(|n| put(EVENTS, &format!("{n:05}"), "v")));
-    assert_eq!(world.keys(EVENTS).len(), 5_000);
+    world.do_ops((0..5_000).map(|n| put(LOG, &format!("{n:05}"), "v")));
+    assert_eq!(world.keys(LOG).len(), 5_000);
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Failure, MemoryEngine};
 use crate::{
     Batch, BatchId, CommitError, Health, HomeserverId, Outcome, Store, StoreError,
-    conformance::{self, ROOMS, TABLES},
+    conformance::{self, LOOSE, TABLES},
 };
 
 #[test]
@@ -22,12 +22,12 @@ fn world() -> (MemoryEngine, Store) {
 
 fn nth(n: u128) -> Batch {
     let mut batch = Batch::new(BatchId(n));
-    batch.put(ROOMS, n.to_be_bytes().to_vec(), "v");
+    batch.put(LOOSE, n.to_be_bytes().to_vec(), "v");
     batch
 }
 
 fn has(store: &Store, n: u128) -> bool {
-    store.snapshot().get(ROOMS, &n.to_be_bytes()).expect("a read").is_some()
+    store.snapshot().get(LOOSE, &n.to_be_bytes()).expect("a read").is_some()
 }
 
 #[tokio::test]
@@ -109,7 +109,7 @@ async fn the_past_of_a_row_is_forgotten_with_its_last_snapshot() {
         store.commit(batch).await.expect("a commit");
     }
     let mut batch = Batch::new(BatchId(50));
-    batch.delete(ROOMS, 1u128.to_be_bytes().to_vec());
+    batch.delete(LOOSE, 1u128.to_be_bytes().to_vec());
     store.commit(batch).await.expect("a commit");
     assert!(engine.0.rows.lock().values() > 1);
     drop(snapshot);

@@ -77,3 +77,17 @@ impl Committer {
         }
     }
 }
+
+impl Drop for Committer {
+    fn drop(&mut self) {
+        // Nobody may wait for ever for a thread that is no more.
+        if thread::panicking() {
+            self.recovery.write_failed(&self.shared, "the committer has panicked");
+            self.shared.queue.close();
+            while let Work::Group(jobs) = self.shared.queue.take(None) {
+                let refusal = CommitError::Unavailable { why: "the committer has panicked".into() };
+                jobs.into_iter().for_each(|job| job.refuse(refusal.clone()));
+            }
+        }
+    }
+}

@@ -14,6 +14,8 @@ use crate::{Health, StoreError};
 
 pub(super) struct Recovery {
     probe_interval: Duration,
+    /// Until the next attempt.
+    pause: Duration,
     fault: Option<Fault>,
 }
 
@@ -27,22 +29,24 @@ enum Fault {
 /// Space that must be free besides what the log holds: new table files, manifest and log.
 const SPARE_BYTES: u64 = 4 << 20;
 /// How long new readers may have to wait for old ones to finish, so that the database can close.
-const DRAIN_MAX: Duration = Duration::from_millis(500);
+const DRAIN_MAX: Duration = Duration::from_millis(200);
+const PAUSE_MAX: Duration = Duration::from_secs(10);
 const DRAIN_POLL: Duration = Duration::from_millis(1);
 
 impl Recovery {
     pub fn new(probe_interval: Duration) -> Self {
-        Self { probe_interval, fault: None }
+        Self { probe_interval, pause: probe_interval, fault: None }
     }
 
     /// How long to wait for commits before the next attempt; for ever when none is needed.
     pub fn patience(&self) -> Option<Duration> {
         match self.fault {
-            Some(Fault::DiskFull) => Some(self.probe_interval),
+            Some(Fault::DiskFull) => Some(self.pause),
             Some(Fault::Broken) | None => None,
         }
     }
 
+    /// Stops writes. The batches that the committer has taken stay undecided.
     pub fn write_failed(&mut self, shared: &Shared, error: &str) {
         let fault = classify(error);
         let why: Arc<str> = match fault {
@@ -50,6 +54,7 @@ impl Recovery {
             Fault::Broken => format!("a write failed: {error}").into(),
         };
         self.fault = Some(fault);
+        self.pause = self.probe_interval;
         shared.queue.undecided();
         shared.versions.write().clear();
         *shared.health.write() = Health::ReadOnly { why };
@@ -69,7 +74,11 @@ impl Recovery {
                 *shared.health.write() = Health::ReadWrite;
                 tracing::info!("the store takes writes again");
             }
-            Ok(false) => tracing::debug!("the store cannot be reopened while it is being read"),
+            Ok(false) => {
+                // Readers had to wait for this; they shall not have to all the time.
+                self.pause = (self.pause * 2).min(PAUSE_MAX);
+                tracing::warn!("the store cannot be reopened while somebody reads on and on");
+            }
             Err(error) => tracing::warn!(%error, "the store could not be reopened"),
         }
     }

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use super::{RocksEngine, RocksOptions};
 use crate::{
     Batch, BatchId, CommitError, Committed, Engine, HomeserverId, Store,
-    conformance::{self, EVENTS, ROOMS, TABLES},
+    conformance::{self, LOG, LOOSE, TABLES},
 };
 
 const ACME: HomeserverId = HomeserverId(7);
@@ -47,8 +47,8 @@ fn wait<T>(future: impl Future<Output = T>) -> T {
 /// The n-th batch of a test: one row in two tables each.
 fn nth(n: u64) -> Batch {
     let mut batch = Batch::new(BatchId(n.into()));
-    batch.put(ROOMS, key(n), vec![b'x'; 100]);
-    batch.put_at_version(EVENTS, "log", "", key(n));
+    batch.put(LOOSE, key(n), vec![b'x'; 100]);
+    batch.put_at_version(LOG, "log", "", key(n));
     batch
 }
 
@@ -72,14 +72,14 @@ fn assert_holds(engine: &Arc<RocksEngine>, count: u64) {
     let snapshot = store.snapshot();
     assert_eq!(store.version().expect("a version"), count);
     let mut rows = Vec::new();
-    let scanned = snapshot.scan_prefix(ROOMS, b"", |key, _| {
+    let scanned = snapshot.scan_prefix(LOOSE, b"", |key, _| {
         rows.push(Bytes::copy_from_slice(key));
         Ok(())
     });
     scanned.expect("a scan");
     assert_eq!(rows, (1..=count).map(key).collect::<Vec<_>>());
     let mut log = Vec::new();
-    let scanned = snapshot.scan_prefix(EVENTS, b"log", |key, value| {
+    let scanned = snapshot.scan_prefix(LOG, b"log", |key, value| {
         log.push((u64::from_be_bytes(key[3..].try_into().expect("a version")), value));
         Ok(())
     });

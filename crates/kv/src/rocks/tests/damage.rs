@@ -9,7 +9,7 @@ use std::{
 use super::{ACME, assert_holds, commit, key, nth, open, options, refusal};
 use crate::{
     Engine, Store,
-    conformance::{EVENTS, ROOMS},
+    conformance::{LOG, LOOSE},
 };
 
 /// The newest file with this extension that is not empty.
@@ -58,8 +58,8 @@ fn with_large_last() -> (tempfile::TempDir, PathBuf, usize) {
     let log = newest(folder.path(), "log");
     let start = fs::metadata(&log).expect("a file").len() as usize;
     let mut large = nth(21);
-    large.put(EVENTS, "large", vec![b'y'; 85_000]);
-    large.put(EVENTS, "larger", vec![b'z'; 85_000]);
+    large.put(LOG, "large", vec![b'y'; 85_000]);
+    large.put(LOG, "larger", vec![b'z'; 85_000]);
     commit(&engine, large).expect("a commit");
     (folder, log, start)
 }
@@ -132,7 +132,7 @@ fn a_lost_log_is_refused() {
     commit(&engine, nth(1)).expect("a commit");
     let first = newest(folder.path(), "log");
     // The log is closed and the next one begun, while the first is still needed by other tables.
-    engine.shared.database().expect("open").flush(ROOMS).expect("a flush");
+    engine.shared.database().expect("open").flush(LOOSE).expect("a flush");
     commit(&engine, nth(2)).expect("a commit");
     drop(engine);
     fs::remove_file(first).expect("a file");
@@ -144,7 +144,7 @@ fn a_lost_log_is_refused() {
 fn a_damaged_table_file_is_told_and_not_taken_for_absence() {
     let folder = filled(100);
     let engine = open(folder.path());
-    engine.shared.database().expect("open").flush(ROOMS).expect("a flush");
+    engine.shared.database().expect("open").flush(LOOSE).expect("a flush");
     drop(engine);
     let files: Vec<_> = fs::read_dir(folder.path())
         .expect("a folder")
@@ -180,7 +180,7 @@ fn reads_whole(folder: &Path) -> bool {
     };
     let engine: Arc<dyn Engine> = Arc::new(engine);
     let snapshot = Store::new(engine, ACME).snapshot();
-    (1..=100).all(|n| match snapshot.get(ROOMS, &key(n)) {
+    (1..=100).all(|n| match snapshot.get(LOOSE, &key(n)) {
         Ok(row) => {
             assert!(row.is_some(), "row {n} is missing");
             true

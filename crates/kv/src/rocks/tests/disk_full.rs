@@ -11,7 +11,7 @@ use std::{
 use super::{ACME, key, open, options, wait};
 use crate::{
     Batch, BatchId, CommitError, Health, Outcome, RocksEngine, RocksOptions, Store, StoreError,
-    conformance::{ROOMS, TABLES},
+    conformance::{LOOSE, TABLES},
     rocks::recovery::Recovery,
 };
 
@@ -140,7 +140,13 @@ fn goes_through_a_full_disk(folder: &Path, free: impl FnOnce()) {
     assert!(matches!(store.outcome(BatchId(n.into())), Err(StoreError::Undecided)));
     assert_has(&store, &acknowledged);
 
+    let reader = store.snapshot();
     free();
+    // Not under a reader; and it reads on meanwhile.
+    assert!(reader.get(LOOSE, &key(1)).expect("a read").is_some());
+    assert_ne!(store.health(), Health::ReadWrite);
+    assert_has(&store, &acknowledged);
+    drop(reader);
     wait_until(|| store.health() == Health::ReadWrite);
     assert_has(&store, &acknowledged);
     if let Outcome::Committed(version) = store.outcome(BatchId(n.into())).expect("an outcome") {
@@ -179,14 +185,14 @@ fn large(n: u64) -> Batch {
             state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 56) as u8
     });
-    batch.put(ROOMS, key(n), noise.take(60_000).collect::<Vec<u8>>());
+    batch.put(LOOSE, key(n), noise.take(60_000).collect::<Vec<u8>>());
     batch
 }
 
 fn assert_has(store: &Store, acknowledged: &[(u64, u64)]) {
     let snapshot = store.snapshot();
     for (n, version) in acknowledged {
-        assert!(snapshot.get(ROOMS, &key(*n)).expect("a read").is_some(), "row {n}");
+        assert!(snapshot.get(LOOSE, &key(*n)).expect("a read").is_some(), "row {n}");
         let outcome = store.outcome(BatchId((*n).into())).expect("an outcome");
         assert_eq!(outcome, Outcome::Committed(*version));
     }

@@ -11,7 +11,7 @@ use std::{
 use super::{ACME, assert_holds, commit, key, nth, open, options, refusal, wait};
 use crate::{
     BatchId, Engine, Outcome, RocksEngine, Store,
-    conformance::{ROOMS, TABLES, TICKETS},
+    conformance::{LOOSE, TABLES, TICKETS},
 };
 
 #[test]
@@ -50,7 +50,7 @@ fn a_snapshot_outlives_its_engine_and_holds_the_folder() {
     commit(&engine, nth(1)).expect("a commit");
     let snapshot = Store::new(engine.clone(), ACME).snapshot();
     drop(engine);
-    assert!(snapshot.get(ROOMS, &key(1)).expect("a read").is_some());
+    assert!(snapshot.get(LOOSE, &key(1)).expect("a read").is_some());
     assert!(refusal(folder.path(), options()).contains("in use"));
     drop(snapshot);
     open(folder.path());
@@ -94,7 +94,7 @@ fn expired_rows_vanish_and_others_stay() {
     let put = |key: &'static str, id| {
         let mut batch = crate::Batch::new(BatchId(id));
         batch.put(TICKETS, key, "ticket");
-        batch.put(ROOMS, key, "room");
+        batch.put(LOOSE, key, "loose one");
         commit(&engine, batch).expect("a commit");
     };
     put("old", 1);
@@ -107,7 +107,7 @@ fn expired_rows_vanish_and_others_stay() {
     let snapshot = Store::new(engine.clone(), ACME).snapshot();
     assert_eq!(snapshot.get(TICKETS, b"old").expect("a read"), None);
     assert!(snapshot.get(TICKETS, b"new").expect("a read").is_some());
-    assert!(snapshot.get(ROOMS, b"old").expect("a read").is_some());
+    assert!(snapshot.get(LOOSE, b"old").expect("a read").is_some());
     assert_eq!(engine.outcome(ACME, BatchId(1)).expect("an outcome"), Outcome::NotCommitted);
     assert_eq!(engine.outcome(ACME, BatchId(2)).expect("an outcome"), Outcome::Committed(2));
 }

@@ -1,11 +1,17 @@
 //! The queue: bounded, in order, emptied before the engine goes.
 
-use std::{sync::Arc, thread};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+};
 
 use super::{ACME, assert_holds, nth, open, options, prefixed, wait};
 use crate::{
-    Batch, BatchId, CommitError, Engine, RocksEngine, RocksOptions, Store, StoreError,
-    conformance::{ROOMS, TABLES},
+    Batch, BatchId, CommitError, Engine, Health, RocksEngine, RocksOptions, Store, StoreError,
+    conformance::{LOOSE, TABLES},
 };
 
 #[test]
@@ -15,7 +21,7 @@ fn a_full_queue_refuses_and_goes_on() {
     let engine = RocksEngine::open(folder.path(), &TABLES, options).expect("a store");
     let large = |n: u64| {
         let mut batch = Batch::new(BatchId(n.into()));
-        batch.put(ROOMS, format!("{n}"), vec![b'x'; 80_000]);
+        batch.put(LOOSE, format!("{n}"), vec![b'x'; 80_000]);
         prefixed(batch)
     };
     let commits: Vec<_> = (0..300).map(|n| engine.submit(ACME, large(n))).collect();
@@ -90,4 +96,26 @@ fn many_threads_commit_to_many_homeservers() {
         versions.sort_unstable();
         assert_eq!(versions, (1..=200).collect::<Vec<_>>());
     }
+}
+
+#[test]
+fn a_committer_that_panics_leaves_nobody_waiting() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let panics = Arc::new(AtomicBool::new(false));
+    let mut options = options();
+    options.clock = {
+        let panics = panics.clone();
+        Arc::new(move || if panics.load(Ordering::Relaxed) { panic!("asked for") } else { 1 })
+    };
+    let engine = RocksEngine::open(folder.path(), &TABLES, options).expect("a store");
+    wait(engine.submit(ACME, prefixed(nth(1)))).expect("a commit");
+    panics.store(true, Ordering::Relaxed);
+    let commits: Vec<_> = (2..=50).map(|n| engine.submit(ACME, prefixed(nth(n)))).collect();
+    for commit in commits {
+        let refusal = wait(commit).expect_err("no commit");
+        assert!(matches!(refusal, CommitError::Unknown | CommitError::Unavailable { .. }));
+    }
+    assert!(matches!(engine.health(), Health::ReadOnly { .. }));
+    drop(engine);
+    assert_holds(&Arc::new(open(folder.path())), 1);
 }

@@ -6,7 +6,7 @@ use super::{ACME, commit, key, nth, open, options, refusal};
 use crate::{
     Change, Engine, Migrating, Migration, Profile, RocksEngine, RocksOptions, Store, StoreError,
     Table,
-    conformance::{ROOMS, TABLES},
+    conformance::{LOOSE, TABLES},
     rocks::database::META,
 };
 
@@ -20,13 +20,13 @@ const FAIL: Migration = Migration { name: "fail", run: |_| Err(StoreError::Read(
 /// Appends to a row of one homeserver: twice would be seen.
 fn mark(store: &Migrating<'_>) -> Result<(), StoreError> {
     let row = [&ACME.0.to_be_bytes(), b"mark".as_slice()].concat();
-    let before = store.get(ROOMS, &row)?.unwrap_or_default();
-    store.write(&[Change::Put(ROOMS, row.into(), [&before, b"!".as_slice()].concat().into())])
+    let before = store.get(LOOSE, &row)?.unwrap_or_default();
+    store.write(&[Change::Put(LOOSE, row.into(), [&before, b"!".as_slice()].concat().into())])
 }
 
 fn marks(engine: RocksEngine) -> Option<String> {
     let snapshot = Store::new(Arc::new(engine), ACME).snapshot();
-    let row = snapshot.get(ROOMS, b"mark").expect("a read")?;
+    let row = snapshot.get(LOOSE, b"mark").expect("a read")?;
     Some(String::from_utf8(row.to_vec()).expect("text"))
 }
 
@@ -102,7 +102,7 @@ fn a_table_can_be_added() {
     commit(&engine, batch).expect("a commit");
     let snapshot = Store::new(Arc::new(engine), ACME).snapshot();
     assert!(snapshot.get(added, b"k").expect("a read").is_some());
-    assert!(snapshot.get(ROOMS, &key(1)).expect("a read").is_some());
+    assert!(snapshot.get(LOOSE, &key(1)).expect("a read").is_some());
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn a_table_that_became_expiring_is_refused() {
     tables[0].profile = Profile::Expiring { ttl_s: 60 };
     let opened = RocksEngine::open(folder.path(), &tables, options());
     let why = opened.err().expect("a refusal").to_string();
-    assert!(why.contains("rooms"), "{why}");
+    assert!(why.contains("loose"), "{why}");
     tables[0].profile = Profile::Ordered;
     assert!(RocksEngine::open(folder.path(), &tables, options()).is_ok());
 }

@@ -8,11 +8,7 @@ use std::sync::Arc;
 
 use kv::{CommitError, StoreError};
 use ruma::{OwnedUserId, UserId, push::Ruleset};
-use store::{
-    account_data,
-    accounts::{self, Account},
-    log::Change,
-};
+use store::{account_data, accounts, log::Change};
 
 use crate::{
     Context,
@@ -26,6 +22,8 @@ mod names;
 mod standing;
 #[cfg(test)]
 mod tests;
+
+pub use store::accounts::Account;
 
 pub use self::{names::NameError, standing::StandingError};
 

@@ -15,6 +15,7 @@ pub mod identity;
 pub mod log;
 pub mod login;
 pub mod media;
+pub mod openid;
 pub mod passwords;
 pub mod profile;
 pub mod push_rules;
@@ -30,6 +31,7 @@ pub mod tags;
 #[cfg(test)]
 mod testing;
 pub mod threads;
+pub mod turn;
 pub mod typing;
 pub mod uia;
 pub mod user_directory;
@@ -42,16 +44,18 @@ use crate::{
     filters::Filters,
     login::Login,
     media::{Media, MediaSettings},
+    openid::OpenId,
     passwords::Passwords,
     profile::Profiles,
     push_rules::PushRules,
     pushers::Pushers,
-    rooms::Rooms,
     read_markers::ReadMarkers,
     receipts::Receipts,
+    rooms::Rooms,
     sessions::{Sessions, TokenLifetimes},
     shared_secret::SharedSecret,
     tags::Tags,
+    turn::{Turn, TurnSettings},
     typing::Typing,
     uia::Uia,
     user_directory::UserDirectory,
@@ -65,6 +69,7 @@ pub struct Settings {
     /// Shared by all homeservers of the process.
     pub passwords: Arc<Passwords>,
     pub media: MediaSettings,
+    pub turn: TurnSettings,
 }
 
 /// One homeserver.
@@ -88,11 +93,13 @@ pub struct Services {
     pub receipts: Receipts,
     pub read_markers: ReadMarkers,
     pub typing: Typing,
+    pub openid: OpenId,
+    pub turn: Turn,
 }
 
 impl Services {
     pub fn new(context: Context, settings: Settings) -> Self {
-        let Settings { registration, token_lifetimes, passwords, media } = settings;
+        let Settings { registration, token_lifetimes, passwords, media, turn } = settings;
         let sessions = Arc::new(Sessions::new(context.clone(), token_lifetimes));
         let accounts = Arc::new(Accounts::new(
             context.clone(),
@@ -117,6 +124,8 @@ impl Services {
             receipts: Receipts::new(context.clone()),
             read_markers: ReadMarkers::new(context.clone()),
             typing: Typing::new(context.clone()),
+            turn: Turn::new(context.clone(), turn),
+            openid: OpenId::new(context.clone()),
             account_data,
             sessions,
             accounts,

@@ -3,10 +3,8 @@
 //! <https://spec.matrix.org/v1.19/client-server-api/#push-notifications>
 
 use kv::{CommitError, StoreError};
-use store::{
-    log::Change,
-    pushers::{self, Pusher, PusherId},
-};
+pub use store::pushers::{Pusher, PusherId};
+use store::{log::Change, pushers};
 
 use crate::{Context, sessions::Caller};
 

@@ -14,6 +14,7 @@ use crate::{
     media::MediaSettings,
     passwords::{Cost, Passwords},
     sessions::{Caller, NewSession, OpenSession, TokenLifetimes},
+    turn::TurnSettings,
 };
 
 /// A homeserver `acme.example` on the memory engine, with a clock that the test turns.
@@ -52,6 +53,7 @@ impl World {
             passwords: Arc::new(passwords),
             // Made when a file is uploaded, which no world does.
             media: MediaSettings::in_folder("no-media"),
+            turn: TurnSettings::default(),
         };
         Self { services: Services::new(context, settings), clock, engine }
     }

@@ -18,6 +18,7 @@ use ruma::{
     api::federation::{
         authorization::get_event_authorization,
         backfill::get_backfill,
+        directory::get_public_rooms_filtered,
         event::{get_event, get_missing_events, get_room_state, get_room_state_ids},
         membership::{
             RawStrippedState, create_invite, create_join_event, create_knock_event,
@@ -25,11 +26,15 @@ use ruma::{
         },
         query::get_room_information,
     },
+    directory::{Filter, RoomNetwork},
 };
 use serde_json::value::RawValue;
-use services::rooms::remote::{
-    JOIN_TIMEOUT, JoinAnswer, Proposal, RawState, RemoteError, RemoteRooms, StateIds, Template,
-    template_of,
+use services::rooms::{
+    public::{PublicRooms, Wanted},
+    remote::{
+        JOIN_TIMEOUT, JoinAnswer, Proposal, RawState, RemoteError, RemoteRooms, StateIds, Template,
+        template_of,
+    },
 };
 
 use crate::{
@@ -320,6 +325,31 @@ impl RemoteRooms for RemoteServers {
             };
             let answer = self.client.send(server, request, HISTORY_TIME_MAX).await;
             Ok(answer.map_err(explain)?.auth_chain)
+        })
+    }
+
+    fn public_rooms<'a>(
+        &'a self,
+        server: &'a ServerName,
+        wanted: Wanted,
+    ) -> Asked<'a, PublicRooms> {
+        Box::pin(async move {
+            let filter =
+                Filter { generic_search_term: wanted.search, room_types: wanted.room_types };
+            let request = get_public_rooms_filtered::v1::Request {
+                limit: UInt::try_from(wanted.limit).ok(),
+                since: wanted.since,
+                filter,
+                room_network: RoomNetwork::Matrix,
+            };
+            let answer = self.client.insist(server, request, QUESTION_TIME_MAX).await;
+            let answer = answer.map_err(explain)?;
+            Ok(PublicRooms {
+                chunk: answer.chunk,
+                next_batch: answer.next_batch,
+                prev_batch: answer.prev_batch,
+                total: answer.total_room_count_estimate,
+            })
         })
     }
 

@@ -34,6 +34,7 @@ mod draft;
 pub mod invite;
 pub mod join;
 pub mod membership;
+pub mod public;
 pub mod receive;
 pub mod remote;
 pub mod send;

@@ -10,6 +10,8 @@ use ruma::{
 };
 use serde_json::value::RawValue;
 
+use super::public::{PublicRooms, Wanted};
+
 /// Why another homeserver was of no help.
 #[derive(Debug, thiserror::Error)]
 pub enum RemoteError {
@@ -154,6 +156,10 @@ pub trait RemoteRooms: Send + Sync {
         room_id: &'a RoomId,
         event_id: &'a EventId,
     ) -> Asked<'a, Vec<Box<RawValue>>>;
+
+    /// A page of the server's list of published rooms.
+    fn public_rooms<'a>(&'a self, server: &'a ServerName, wanted: Wanted)
+    -> Asked<'a, PublicRooms>;
 
     /// The room that an alias of another server points to, and servers that are in it.
     fn alias<'a>(

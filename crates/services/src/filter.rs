@@ -69,7 +69,7 @@ pub struct BadFilter(#[from] serde_json::Error);
 
 impl Filter {
     pub fn parse(json: &str) -> Result<Self, BadFilter> {
-        Ok(serde_json::from_str(json)?)
+        parse(json)
     }
 }
 
@@ -82,7 +82,7 @@ impl RoomFilter {
 impl EventFilter {
     /// A filter of /messages or /context.
     pub fn parse(json: &str) -> Result<Self, BadFilter> {
-        Ok(serde_json::from_str(json)?)
+        parse(json)
     }
 
     /// Whether it lets everything through.
@@ -128,6 +128,12 @@ impl EventFilter {
         let is = |listed: &String| rel_type.as_deref() == Some(listed.as_str());
         listed(self.rel_types.as_deref(), &self.not_rel_types, is)
     }
+}
+
+fn parse<T: serde::de::DeserializeOwned>(json: &str) -> Result<T, BadFilter> {
+    // serde would take an array for the fields in their order.
+    let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(json)?;
+    Ok(serde_json::from_value(object.into())?)
 }
 
 /// The rule of all lists: an excluded thing stays out even if it is included, too.

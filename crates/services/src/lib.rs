@@ -7,11 +7,14 @@ use std::sync::Arc;
 
 pub mod account_data;
 pub mod accounts;
+pub mod client_event;
 pub mod context;
 pub mod destinations;
 pub mod devices;
+pub mod filter;
 pub mod filters;
 pub mod identity;
+pub mod inbox;
 pub mod log;
 pub mod login;
 pub mod media;
@@ -21,20 +24,27 @@ pub mod profile;
 pub mod push_rules;
 pub mod pushers;
 pub mod read_markers;
+pub mod reader;
 pub mod receipts;
 pub mod room_rows;
+#[cfg(test)]
+mod room_world;
 pub mod rooms;
 pub mod server_keys;
 pub mod sessions;
 pub mod shared_secret;
+pub mod state_reads;
+pub mod sync;
 pub mod tags;
 #[cfg(test)]
 mod testing;
 pub mod threads;
+pub mod timeline;
 pub mod turn;
 pub mod typing;
 pub mod uia;
 pub mod user_directory;
+pub mod visibility;
 
 pub use crate::context::Context;
 use crate::{
@@ -42,6 +52,7 @@ use crate::{
     accounts::{Accounts, RegistrationPolicy},
     devices::Devices,
     filters::Filters,
+    inbox::Inboxes,
     login::Login,
     media::{Media, MediaSettings},
     openid::OpenId,
@@ -54,7 +65,10 @@ use crate::{
     rooms::Rooms,
     sessions::{Sessions, TokenLifetimes},
     shared_secret::SharedSecret,
+    state_reads::StateReads,
+    sync::Syncs,
     tags::Tags,
+    timeline::Timelines,
     turn::{Turn, TurnSettings},
     typing::Typing,
     uia::Uia,
@@ -88,6 +102,10 @@ pub struct Services {
     pub push_rules: PushRules,
     pub pushers: Pushers,
     pub user_directory: UserDirectory,
+    pub inboxes: Arc<Inboxes>,
+    pub timelines: Timelines,
+    pub state_reads: StateReads,
+    pub syncs: Syncs,
     pub rooms: Rooms,
     pub media: Media,
     pub receipts: Receipts,
@@ -108,6 +126,7 @@ impl Services {
             Arc::clone(&sessions),
         ));
         let account_data = Arc::new(AccountData::new(context.clone()));
+        let inboxes = Inboxes::open(&context);
         Self {
             login: Login::new(context.clone(), passwords, Arc::clone(&sessions)),
             uia: Uia::new(context.clone(), Arc::clone(&accounts)),
@@ -119,6 +138,10 @@ impl Services {
             push_rules: PushRules::new(Arc::clone(&account_data)),
             pushers: Pushers::new(context.clone()),
             user_directory: UserDirectory::new(context.clone()),
+            timelines: Timelines::new(context.clone()),
+            state_reads: StateReads::new(context.clone()),
+            syncs: Syncs::new(context.clone(), Arc::clone(&inboxes)),
+            inboxes,
             rooms: Rooms::new(context.clone()),
             media: Media::new(context.clone(), media),
             receipts: Receipts::new(context.clone()),

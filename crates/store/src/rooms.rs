@@ -49,6 +49,16 @@ pub fn head(snapshot: &Snapshot, room: RoomNumber) -> Result<Option<RoomHead>, S
     snapshot.get(ROOM, &head_key(room))?.map(|row| value::decode(&row)).transpose()
 }
 
+/// [`head`] of several rooms; one round trip.
+pub fn heads(
+    snapshot: &Snapshot,
+    rooms: &[RoomNumber],
+) -> Result<Vec<Option<RoomHead>>, StoreError> {
+    let keys: Vec<Bytes> = rooms.iter().map(|room| head_key(*room)).collect();
+    let rows = snapshot.multi_get(ROOM, &keys)?.into_iter();
+    rows.map(|row| row.map(|row| value::decode(&row)).transpose()).collect()
+}
+
 pub fn put_head(batch: &mut Batch, room: RoomNumber, head: &RoomHead) {
     batch.put(ROOM, head_key(room), value::encode(head));
 }

@@ -19,8 +19,7 @@ fn a_star_stands_for_any_characters() {
 
 #[test]
 fn what_is_excluded_stays_out_even_if_it_is_included_too() {
-    let filter =
-        EventFilter::parse(r#"{"types":["m.*"],"not_types":["m.room.member"]}"#).unwrap();
+    let filter = EventFilter::parse(r#"{"types":["m.*"],"not_types":["m.room.member"]}"#).unwrap();
     assert!(filter.wants_type("m.room.name"));
     assert!(!filter.wants_type("m.room.member"));
     assert!(!filter.wants_type("org.example"));

@@ -1,0 +1,104 @@
+//! /sync: what changed for a device since it last asked, or everything that it needs to begin.
+//!
+//! The law: folding the answers since a position into what a client knew then gives what a fresh
+//! initial sync gives. An incremental sync costs as much as there are changed rooms, however many
+//! the user is in.
+//! Specification: <https://spec.matrix.org/v1.19/client-server-api/#syncing>.
+
+use std::{sync::Arc, time::Duration};
+
+use kv::StoreError;
+use tokio::time::Instant;
+
+use crate::{Context, filter::Filter, inbox::Inboxes, reader::Reader};
+
+pub mod answer;
+mod beside;
+mod gather;
+mod lazy;
+mod rooms;
+mod state;
+mod stripped;
+mod summary;
+pub mod token;
+
+#[cfg(test)]
+mod tests;
+
+use self::{answer::SyncAnswer, gather::Gather, lazy::SentMembers, token::SyncToken};
+
+#[derive(Clone, Debug, Default)]
+pub struct SyncQuery {
+    pub since: Option<String>,
+    pub filter: Filter,
+    pub full_state: bool,
+    pub use_state_after: bool,
+    pub timeout: Duration,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SyncError {
+    #[error("the token is not one of ours")]
+    BadToken,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Answers /sync for one homeserver. Cheap to clone.
+#[derive(Clone)]
+pub struct Syncs {
+    context: Context,
+    inboxes: Arc<Inboxes>,
+    sent_members: Arc<SentMembers>,
+}
+
+/// The longest that a client is kept waiting, whatever it asks for.
+const TIMEOUT_MAX: Duration = Duration::from_secs(120);
+
+impl Syncs {
+    pub fn new(context: Context, inboxes: Arc<Inboxes>) -> Self {
+        Self { context, inboxes, sent_members: Arc::default() }
+    }
+
+    /// Answers at once if there is something to tell, if the device begins anew, or if it asks for
+    /// the full state; otherwise waits for something until the timeout.
+    pub async fn sync(&self, reader: Reader, query: SyncQuery) -> Result<SyncAnswer, SyncError> {
+        let deadline = Instant::now() + query.timeout.min(TIMEOUT_MAX);
+        let since = query.since.as_deref().map(str::parse::<SyncToken>).transpose();
+        let since = since.map_err(|_| SyncError::BadToken)?;
+        let waits = since.is_some() && !query.full_state && !query.timeout.is_zero();
+        let mut bell = self.inboxes.bell(reader.user.localpart());
+        let (reader, query) = (Arc::new(reader), Arc::new(query));
+        loop {
+            // The bell is read before the position: what happens after is rung for again.
+            let rung = *bell.borrow_and_update();
+            self.inboxes.published(rung).await;
+            let until = self.context.log.position();
+            let answer = self.gather(&reader, &query, since, until).await?;
+            if !answer.is_empty() || !waits {
+                return Ok(answer);
+            }
+            match tokio::time::timeout_at(deadline, bell.changed()).await {
+                Ok(Ok(())) => {}
+                // The time is over, or the inboxes are gone because the homeserver stops.
+                Ok(Err(_)) | Err(_) => return Ok(answer),
+            }
+        }
+    }
+
+    async fn gather(
+        &self,
+        reader: &Arc<Reader>,
+        query: &Arc<SyncQuery>,
+        since: Option<SyncToken>,
+        until: u64,
+    ) -> Result<SyncAnswer, SyncError> {
+        let syncs = self.clone();
+        let (reader, query) = (Arc::clone(reader), Arc::clone(query));
+        let answer = self
+            .context
+            .store
+            .read(move |rows| Gather::new(&syncs, rows, &reader, &query, since, until)?.answer());
+        Ok(answer.await?)
+    }
+}

@@ -1,0 +1,240 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::room_world::{Room, World, reader};
+
+mod fold;
+
+struct Case {
+    world: World,
+    syncs: Syncs,
+}
+
+impl Case {
+    fn new() -> Self {
+        let world = World::new();
+        let inboxes = Inboxes::open(&world.context);
+        let syncs = Syncs::new(world.context.clone(), inboxes);
+        Self { world, syncs }
+    }
+
+    async fn sync(&self, user: &str, since: Option<&Value>, query: SyncQuery) -> Value {
+        let since = since.map(|answer| answer["next_batch"].as_str().unwrap().to_owned());
+        let answer = self.syncs.sync(reader(user), SyncQuery { since, ..query }).await.unwrap();
+        serde_json::to_value(&answer).unwrap()
+    }
+}
+
+fn filter(filter: Value) -> SyncQuery {
+    SyncQuery { filter: Filter::parse(&filter.to_string()).unwrap(), ..SyncQuery::default() }
+}
+
+fn types(events: &Value) -> Vec<&str> {
+    events["events"].as_array().unwrap().iter().map(|e| e["type"].as_str().unwrap()).collect()
+}
+
+fn room_ids(section: &Value) -> BTreeSet<String> {
+    section.as_object().unwrap().keys().cloned().collect()
+}
+
+fn ids(rooms: &[&Room]) -> BTreeSet<String> {
+    rooms.iter().map(|room| room.id.to_string()).collect()
+}
+
+#[tokio::test]
+async fn an_initial_sync_shows_the_rooms_of_the_user_and_no_others() {
+    let case = Case::new();
+    let mine = case.world.room("alice", "shared").await;
+    case.world.room("bob", "shared").await;
+    let invited = case.world.room("bob", "shared").await;
+    case.world.member(&invited, "alice", "invite").await;
+    let left = case.world.room("alice", "shared").await;
+    case.world.member(&left, "alice", "leave").await;
+    let answer = case.sync("alice", None, SyncQuery::default()).await;
+    assert_eq!(room_ids(&answer["rooms"]["join"]), ids(&[&mine]));
+    assert_eq!(room_ids(&answer["rooms"]["invite"]), ids(&[&invited]));
+    assert_eq!(room_ids(&answer["rooms"]["leave"]), ids(&[]));
+    let query = filter(json!({ "room": { "include_leave": true } }));
+    let answer = case.sync("alice", None, query).await;
+    assert_eq!(room_ids(&answer["rooms"]["leave"]), ids(&[&left]));
+}
+
+#[tokio::test]
+async fn an_incremental_sync_shows_what_changed_and_nothing_else() {
+    let case = Case::new();
+    let quiet = case.world.room("alice", "shared").await;
+    let loud = case.world.room("alice", "shared").await;
+    let start = case.sync("alice", None, SyncQuery::default()).await;
+    let nothing = case.sync("alice", Some(&start), SyncQuery::default()).await;
+    assert_eq!(room_ids(&nothing["rooms"]["join"]), ids(&[]));
+    case.world.message(&loud, "alice", "hello").await;
+    let news = case.sync("alice", Some(&nothing), SyncQuery::default()).await;
+    assert_eq!(room_ids(&news["rooms"]["join"]), ids(&[&loud]), "{quiet:?}", quiet = quiet.id);
+    let room = &news["rooms"]["join"][loud.id.as_str()];
+    assert_eq!(types(&room["timeline"]), ["m.room.message"]);
+    assert_eq!(types(&room["state"]), [""; 0]);
+    assert_eq!(room["timeline"]["limited"], false);
+}
+
+#[tokio::test]
+async fn a_timeline_with_a_gap_says_so_and_its_state_bridges_it() {
+    let case = Case::new();
+    let room = case.world.room("alice", "shared").await;
+    let start = case.sync("alice", None, SyncQuery::default()).await;
+    case.world.state(&room, "alice", "m.room.name", "", json!({ "name": "New" })).await;
+    for number in 0..5 {
+        case.world.message(&room, "alice", &number.to_string()).await;
+    }
+    let query = filter(json!({ "room": { "timeline": { "limit": 2 } } }));
+    let answer = case.sync("alice", Some(&start), query).await;
+    let room = &answer["rooms"]["join"][room.id.as_str()];
+    assert_eq!(room["timeline"]["limited"], true);
+    assert_eq!(types(&room["timeline"]).len(), 2);
+    assert_eq!(types(&room["state"]), ["m.room.name"]);
+}
+
+#[tokio::test]
+async fn the_state_before_a_timeline_is_as_it_was_before() {
+    let case = Case::new();
+    let room = case.world.room("alice", "shared").await;
+    case.world.state(&room, "alice", "m.room.name", "", json!({ "name": "Old" })).await;
+    case.world.state(&room, "alice", "m.room.name", "", json!({ "name": "New" })).await;
+    let query = filter(json!({ "room": { "timeline": { "limit": 1 } } }));
+    let name_in = |events: &Value| {
+        let events = events["events"].as_array().unwrap();
+        let name = events.iter().find(|event| event["type"] == "m.room.name").unwrap();
+        name["content"]["name"].as_str().unwrap().to_owned()
+    };
+    let answer = case.sync("alice", None, query.clone()).await;
+    let before = &answer["rooms"]["join"][room.id.as_str()];
+    assert_eq!(name_in(&before["state"]), "Old");
+    assert!(before.get("state_after").is_none());
+    let query = SyncQuery { use_state_after: true, ..query };
+    let answer = case.sync("alice", None, query).await;
+    let after = &answer["rooms"]["join"][room.id.as_str()];
+    assert_eq!(name_in(&after["state_after"]), "New");
+    assert!(after.get("state").is_none());
+}
+
+#[tokio::test]
+async fn a_room_that_was_left_is_shown_up_to_the_leave_and_then_no_more() {
+    let case = Case::new();
+    let room = case.world.room("alice", "shared").await;
+    case.world.member(&room, "bob", "join").await;
+    let start = case.sync("bob", None, SyncQuery::default()).await;
+    case.world.message(&room, "alice", "bye").await;
+    case.world.member(&room, "bob", "leave").await;
+    case.world.message(&room, "alice", "without bob").await;
+    let answer = case.sync("bob", Some(&start), SyncQuery::default()).await;
+    let left = &answer["rooms"]["leave"][room.id.as_str()];
+    assert_eq!(types(&left["timeline"]), ["m.room.message", "m.room.member"]);
+    case.world.message(&room, "alice", "still without bob").await;
+    let answer = case.sync("bob", Some(&answer), SyncQuery::default()).await;
+    assert_eq!(room_ids(&answer["rooms"]["leave"]), ids(&[]));
+}
+
+#[tokio::test]
+async fn a_room_that_is_joined_again_begins_anew() {
+    let case = Case::new();
+    let room = case.world.room("alice", "shared").await;
+    case.world.member(&room, "bob", "join").await;
+    let start = case.sync("bob", None, SyncQuery::default()).await;
+    case.world.member(&room, "bob", "leave").await;
+    case.world.state(&room, "alice", "m.room.name", "", json!({ "name": "New" })).await;
+    case.world.member(&room, "bob", "join").await;
+    let query = filter(json!({ "room": { "timeline": { "limit": 1 } } }));
+    let answer = case.sync("bob", Some(&start), query).await;
+    let room = &answer["rooms"]["join"][room.id.as_str()];
+    assert_eq!(room["timeline"]["limited"], true);
+    let state: BTreeSet<&str> = types(&room["state"]).into_iter().collect();
+    assert!(state.is_superset(&["m.room.create", "m.room.name", "m.room.member"].into()));
+}
+
+#[tokio::test]
+async fn an_invitation_is_shown_once_with_what_tells_the_room() {
+    let case = Case::new();
+    let start = case.sync("bob", None, SyncQuery::default()).await;
+    let room = case.world.room("alice", "shared").await;
+    case.world.state(&room, "alice", "m.room.name", "", json!({ "name": "Office" })).await;
+    let invite = json!({ "membership": "invite" });
+    case.world.state(&room, "alice", "m.room.member", "@bob:acme.example", invite).await;
+    let answer = case.sync("bob", Some(&start), SyncQuery::default()).await;
+    let invited = &answer["rooms"]["invite"][room.id.as_str()]["invite_state"];
+    let told: BTreeSet<&str> = types(invited).into_iter().collect();
+    assert!(told.is_superset(&["m.room.create", "m.room.name", "m.room.member"].into()));
+    assert!(invited["events"][0].get("event_id").is_none());
+    case.world.message(&room, "alice", "secret").await;
+    let answer = case.sync("bob", Some(&answer), SyncQuery::default()).await;
+    assert_eq!(room_ids(&answer["rooms"]["invite"]), ids(&[]));
+}
+
+#[tokio::test]
+async fn members_are_loaded_lazily_and_not_twice() {
+    let case = Case::new();
+    let room = case.world.room("alice", "shared").await;
+    for user in ["bob", "carol", "dave"] {
+        case.world.member(&room, user, "join").await;
+    }
+    case.world.state(&room, "alice", "m.room.name", "", json!({ "name": "Office" })).await;
+    case.world.message(&room, "bob", "hello").await;
+    let lazy = filter(json!({ "room": {
+        "timeline": { "limit": 1 },
+        "state": { "lazy_load_members": true },
+    }}));
+    let members = |answer: &Value| -> BTreeSet<String> {
+        let state = answer["rooms"]["join"][room.id.as_str()]["state"]["events"].as_array();
+        let members = state.unwrap().iter().filter(|event| event["type"] == "m.room.member");
+        members
+            .map(|event| {
+                event["state_key"].as_str().unwrap()[1..].split(':').next().unwrap().to_owned()
+            })
+            .collect()
+    };
+    let first = case.sync("alice", None, lazy.clone()).await;
+    assert_eq!(members(&first), BTreeSet::from(["alice".to_owned(), "bob".to_owned()]));
+    case.world.message(&room, "bob", "again").await;
+    let second = case.sync("alice", Some(&first), lazy.clone()).await;
+    assert_eq!(members(&second), BTreeSet::new());
+    case.world.message(&room, "carol", "me too").await;
+    let third = case.sync("alice", Some(&second), lazy.clone()).await;
+    assert_eq!(members(&third), BTreeSet::from(["carol".to_owned()]));
+    // The answer got lost, and the device asks again.
+    let again = case.sync("alice", Some(&second), lazy).await;
+    assert_eq!(members(&again), BTreeSet::from(["carol".to_owned()]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waiting_sync_is_woken_by_news_and_only_by_them() {
+    let case = Case::new();
+    let room = case.world.room("alice", "shared").await;
+    let start = case.sync("alice", None, SyncQuery::default()).await;
+    let query = SyncQuery { timeout: Duration::from_secs(30), ..SyncQuery::default() };
+    let begun = Instant::now();
+    let nothing = case.sync("alice", Some(&start), query.clone()).await;
+    assert!(begun.elapsed() >= Duration::from_secs(30));
+    assert_eq!(room_ids(&nothing["rooms"]["join"]), ids(&[]));
+    let begun = Instant::now();
+    let waiting = case.sync("alice", Some(&nothing), query);
+    let talking = async {
+        tokio::task::yield_now().await;
+        case.world.message(&room, "alice", "hello").await
+    };
+    let (news, _) = tokio::join!(waiting, talking);
+    assert!(begun.elapsed() < Duration::from_secs(30));
+    assert_eq!(room_ids(&news["rooms"]["join"]), ids(&[&room]));
+}
+
+#[tokio::test]
+async fn the_full_state_is_told_when_it_is_asked_for() {
+    let case = Case::new();
+    let room = case.world.room("alice", "shared").await;
+    let start = case.sync("alice", None, SyncQuery::default()).await;
+    let query = SyncQuery { full_state: true, ..SyncQuery::default() };
+    let answer = case.sync("alice", Some(&start), query).await;
+    let room = &answer["rooms"]["join"][room.id.as_str()];
+    assert_eq!(types(&room["timeline"]), [""; 0]);
+    assert_eq!(types(&room["state"]).len(), 3);
+}

@@ -1,0 +1,105 @@
+//! The event of a room that was sent nearest to a time.
+//!
+//! Specification: <https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv1roomsroomidtimestamp_to_event>.
+//! A timeline stands in the order in which events came, and their times mostly follow it: so the
+//! place is found by halving, and events that came out of turn are looked for around it.
+
+use kv::StoreError;
+use ruma::OwnedRoomId;
+use serde::Serialize;
+use store::events::{self, Order, StoredEvent};
+
+use super::{Direction, ReadError, Timelines, open};
+use crate::{
+    client_event::EventView,
+    filter::EventFilter,
+    reader::{Reader, RoomView},
+};
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct EventAtTime {
+    pub event_id: String,
+    pub origin_server_ts: u64,
+}
+
+/// Events that are looked at on each side of the place that halving found.
+const AROUND_MAX: usize = 64;
+
+impl Timelines {
+    /// The event nearest to the time that was not sent before it (forward) or after it (backward).
+    pub async fn event_at_time(
+        &self,
+        reader: Reader,
+        room_id: OwnedRoomId,
+        time_ms: u64,
+        direction: Direction,
+    ) -> Result<Option<EventAtTime>, ReadError> {
+        let context = self.context.clone();
+        self.context
+            .store
+            .read(move |rows| {
+                let room = open(&context, rows, &reader, &room_id)?;
+                Ok(nearest(&room, time_ms, direction)?)
+            })
+            .await
+    }
+}
+
+fn nearest(
+    room: &RoomView<'_>,
+    time_ms: u64,
+    direction: Direction,
+) -> Result<Option<EventAtTime>, StoreError> {
+    let place = first_not_before(room, time_ms)?;
+    let all = EventFilter::default();
+    let after = room.page((place, Order::MAX), false, AROUND_MAX, &all)?;
+    let before = room.page((Order::MIN, place), true, AROUND_MAX, &all)?;
+    // In the order of the timeline, so that of events of the same time the next one is taken.
+    let around = before.events.iter().rev().chain(&after.events);
+    let around = around.map(EventView::read).collect::<Result<Vec<_>, _>>()?;
+    let time = |view: &&EventView<'_>| view.origin_server_ts;
+    let nearest = match direction {
+        Direction::Forward => {
+            around.iter().filter(|view| view.origin_server_ts >= time_ms).min_by_key(time)
+        }
+        Direction::Backward => {
+            around.iter().filter(|view| view.origin_server_ts <= time_ms).max_by_key(time)
+        }
+    };
+    Ok(nearest.map(|view| EventAtTime {
+        event_id: view.event_id().to_owned(),
+        origin_server_ts: view.origin_server_ts,
+    }))
+}
+
+/// The order of the first event that was not sent before the time, as far as times follow orders.
+fn first_not_before(room: &RoomView<'_>, time_ms: u64) -> Result<Order, StoreError> {
+    let (Some(first), Some(last)) = (edge(room, false)?, edge(room, true)?) else {
+        return Ok(Order::MAX);
+    };
+    let (mut low, mut high) = (first.0, last.0 + 1);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let range = (Order(middle, 0), Order(high, 0));
+        let next = events::timeline(room.rows.snapshot, room.rows.room, range, false, 1)?;
+        let Some((order, number)) = next.first() else {
+            high = middle;
+            continue;
+        };
+        match room.stored(*number)?.as_ref().map(sent_at).transpose()? {
+            Some(sent_at) if sent_at < time_ms => low = order.0 + 1,
+            _ => high = middle,
+        }
+    }
+    Ok(Order(low, 0))
+}
+
+fn edge(room: &RoomView<'_>, newest: bool) -> Result<Option<Order>, StoreError> {
+    let range = (Order::MIN, Order::MAX);
+    let rows = events::timeline(room.rows.snapshot, room.rows.room, range, newest, 1)?;
+    Ok(rows.first().map(|(order, _)| *order))
+}
+
+fn sent_at(event: &StoredEvent) -> Result<u64, StoreError> {
+    Ok(EventView::read(event)?.origin_server_ts)
+}

@@ -19,6 +19,7 @@ use store::{
     events::{self, EventRecord, SentBy, Standing},
     log::Change,
     memberships::ServerInRoom,
+    relations, room_states,
     rooms::{Extremity, RoomHead},
     value::corrupt,
 };
@@ -243,6 +244,7 @@ impl<'a> Draft<'a> {
         if accepted {
             let Drafted { batch, room, timeline, .. } = &mut self.drafted;
             events::append_to_timeline(batch, *room, index, number);
+            relations::put(batch, *room, number, events::Place::Live(index), pdu);
             timeline.push(number);
             self.advance(&event, after)?;
         }
@@ -358,6 +360,9 @@ impl Drafted {
             return (self.known, Some((self.batch, self.changes)));
         }
         store::rooms::put_head(&mut self.batch, room, &self.head);
+        if head_before.as_ref().is_none_or(|head| head.state != self.head.state) {
+            room_states::put(&mut self.batch, room, &self.head.state);
+        }
         if head_before.is_none() {
             let room_id = ruma::RoomId::parse(self.head.room_id.as_str());
             let room_id = room_id.expect("the head was made from a room id");

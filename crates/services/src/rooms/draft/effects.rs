@@ -9,13 +9,14 @@ use model::{
 };
 use ruma::{OwnedUserId, UserId, events::room::member::MembershipState};
 use store::{
-    events::Standing,
+    events::{Place, Standing},
     log::Change,
     memberships::{self, Kind, Membership, ServerInRoom},
+    relations,
     value::corrupt,
 };
 
-use super::{Draft, WriteError};
+use super::{Draft, Drafted, WriteError};
 use crate::room_rows::Event;
 
 impl Draft<'_> {
@@ -181,6 +182,10 @@ impl Draft<'_> {
             && !target.pdu.is_at("m.room.create", "");
         if !allowed || !wanted {
             return Ok(());
+        }
+        if let Place::At(order) = target.record.place {
+            let Drafted { batch, room, .. } = &mut self.drafted;
+            relations::remove(batch, *room, order, &target.pdu);
         }
         let redacted = redact::redact(&target.pdu).map_err(|_| corrupt("redacted event"))?;
         let mut record = target.record.clone();

@@ -11,6 +11,7 @@ use model::{
 use ruma::{EventId, OwnedEventId};
 use store::{
     events::{self, EventRecord, Order, Place, Standing},
+    relations,
     value::corrupt,
 };
 
@@ -177,6 +178,8 @@ impl Draft<'_> {
         if accepted {
             let Draft { drafted, .. } = self;
             events::prepend_to_timeline(&mut drafted.batch, drafted.room, order, number);
+            let place = Place::At(Order(order, 0));
+            relations::put(&mut drafted.batch, drafted.room, number, place, pdu);
             drafted.head.next_backfill = drafted.head.next_backfill.min(order - 1);
         }
         Ok(number)

@@ -9,6 +9,7 @@ pub mod accounts;
 pub mod aliases;
 pub mod destinations;
 pub mod devices;
+pub mod directory;
 pub mod events;
 pub mod filters;
 pub mod homeserver;

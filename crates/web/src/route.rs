@@ -2,7 +2,7 @@
 //!
 //! A surface writes its whole URL space with this, so that it can be read on one page:
 //!
-//! ```ignore
+//! ```text
 //! Routes::new()
 //!     .at("/_matrix/client/v3/rooms/{roomId}/join", post(join))
 //!     .at_each(&["/_matrix/client/v3/login", "/_matrix/client/r0/login"], get(flows).post(login))

@@ -1,3 +1,5 @@
+//! Filters against events.
+
 use super::*;
 
 fn check(pattern: &str, text: &str, expected: bool) {

@@ -1,1 +1,3 @@
+//! The log, written and followed.
+
 

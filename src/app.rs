@@ -1,0 +1,88 @@
+//! The process, wired together: the engine, what all homeservers share, and the homeservers.
+
+mod archive;
+mod homeserver;
+mod homeservers;
+mod router;
+mod settings;
+
+use std::{fs, io, path::PathBuf, sync::Arc};
+
+use kv::{Engine, RocksEngine, RocksOptions, StoreError};
+use model::{clock::Clock, ids::Ids};
+use tokio_util::sync::CancellationToken;
+use web::outbound::{AddressPolicy, Outbound, OutboundSettings, TlsError};
+
+pub(crate) use self::{
+    homeserver::{App, OpenError},
+    homeservers::{CreateError, Homeservers},
+    router::{of_client, router},
+    settings::{Limits, Settings},
+};
+use crate::config::Config;
+
+/// What the process has once, whatever number of homeservers it holds.
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ids: Arc<dyn Ids>,
+    pub(crate) outbound: Outbound,
+    /// Cancelled when the process is to stop: who waits for something long ends its wait.
+    pub(crate) drain: CancellationToken,
+}
+
+/// Why the process cannot start.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    #[error("federation.extra_ca_file {}: {cause}", file.display())]
+    ExtraCa { file: PathBuf, cause: io::Error },
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("homeserver {name} of the configuration: {cause}")]
+    Create { name: String, cause: CreateError },
+}
+
+/// Opens the store on disk. Blocks.
+pub(crate) fn open_store(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+) -> Result<Arc<dyn Engine>, StoreError> {
+    let options = RocksOptions::new(Arc::new(move || clock.now_ms() / 1_000));
+    let engine = RocksEngine::open(config.data_dir.join("store"), store::TABLES, options)?;
+    Ok(Arc::new(engine))
+}
+
+impl Shared {
+    pub(crate) fn new(
+        config: Config,
+        engine: Arc<dyn Engine>,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn Ids>,
+    ) -> Result<Arc<Self>, StartError> {
+        let extra_roots_pem = match &config.federation.extra_ca_file {
+            Some(file) => {
+                fs::read(file).map_err(|cause| StartError::ExtraCa { file: file.clone(), cause })?
+            }
+            None => Vec::new(),
+        };
+        let policy = AddressPolicy {
+            allow_private: config.outbound.allow_private_addresses,
+            exceptions: config.outbound.allow_networks.clone(),
+        };
+        Ok(Arc::new(Self {
+            settings: Arc::new(Settings::new(&config)),
+            limits: Arc::new(Limits::new(&config.rate_limits)),
+            engine,
+            clock,
+            ids,
+            outbound: Outbound::new(OutboundSettings { policy, extra_roots_pem })?,
+            drain: CancellationToken::new(),
+            config,
+        }))
+    }
+}

@@ -1,0 +1,127 @@
+//! One homeserver, open.
+
+use std::{ops::Deref, sync::Arc};
+
+use axum::Router;
+use kv::{CommitError, HomeserverId, Store, StoreError};
+use model::signing_key::{InvalidKeyVersion, SigningKey};
+use ruma::OwnedServerName;
+use services::{Context, Services, log::Log};
+use store::homeserver::{Identity, SigningSeed};
+use tokio_util::sync::CancellationToken;
+
+use super::{Limits, Settings, Shared};
+use crate::{client, workers, workers::Supervisor};
+
+/// What every handler of the client API works with: the homeserver that was asked.
+#[derive(Clone)]
+pub(crate) struct App(Arc<Homeserver>);
+
+/// See [`App`].
+pub(crate) struct Homeserver {
+    pub(crate) server_name: OwnedServerName,
+    pub(crate) id: HomeserverId,
+    pub(crate) services: Arc<Services>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) limits: Arc<Limits>,
+    /// Cancelled when the homeserver closes, and when the process drains.
+    pub(crate) drain: CancellationToken,
+}
+
+/// An open homeserver with its surfaces. Off the list, it goes when its requests end.
+#[derive(Clone)]
+pub(super) struct Open {
+    pub(super) app: App,
+    pub(super) client: Router,
+    pub(super) federation: Option<Router>,
+}
+
+/// Why a homeserver cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpenError {
+    #[error("the store has no identity for it")]
+    NoIdentity,
+    #[error("the store knows it as {0}")]
+    OtherName(String),
+    #[error(transparent)]
+    Key(#[from] InvalidKeyVersion),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+}
+
+impl Deref for App {
+    type Target = Homeserver;
+
+    fn deref(&self) -> &Homeserver {
+        &self.0
+    }
+}
+
+impl Open {
+    pub(super) async fn new(
+        shared: &Shared,
+        server_name: &OwnedServerName,
+        id: HomeserverId,
+    ) -> Result<Self, OpenError> {
+        let context = context(shared, server_name, id).await?;
+        let app = App(Arc::new(Homeserver {
+            server_name: server_name.clone(),
+            id,
+            services: Arc::new(Services::new(context)),
+            settings: shared.settings.clone(),
+            limits: shared.limits.clone(),
+            drain: shared.drain.child_token(),
+        }));
+        let client = client::router(&app.settings).with_state(app.clone());
+        workers::of_homeserver(&app, &Supervisor::new(app.drain.clone()));
+        Ok(Self { app, client, federation: None })
+    }
+}
+
+async fn context(
+    shared: &Shared,
+    server_name: &OwnedServerName,
+    id: HomeserverId,
+) -> Result<Context, OpenError> {
+    let store = Store::new(shared.engine.clone(), id);
+    let identity: Option<Identity> = store.read(store::homeserver::identity).await?;
+    let identity = identity.ok_or(OpenError::NoIdentity)?;
+    if identity.server_name != server_name.as_str() {
+        return Err(OpenError::OtherName(identity.server_name));
+    }
+    let SigningSeed { version, seed } = identity.signing_key;
+    Ok(Context {
+        server_name: server_name.clone(),
+        signing_key: Arc::new(SigningKey::from_seed(seed, &version)?),
+        state_salt: identity.state_salt,
+        log: Arc::new(Log::open(store.clone())?),
+        store,
+        clock: shared.clock.clone(),
+        ids: shared.ids.clone(),
+    })
+}
+
+/// Draws the keys of a new homeserver and stores them.
+pub(super) async fn found(
+    shared: &Shared,
+    server_name: &OwnedServerName,
+    id: HomeserverId,
+) -> Result<(), OpenError> {
+    let key = SigningKey::generate(shared.ids.seed())?;
+    let mut state_salt = [0; 16];
+    shared.ids.fill(&mut state_salt);
+    let identity = Identity {
+        server_name: server_name.to_string(),
+        signing_key: SigningSeed { version: key.version().to_owned(), seed: *key.seed() },
+        old_keys: Vec::new(),
+        state_salt,
+        created_ms: shared.clock.now_ms(),
+    };
+    let store = Store::new(shared.engine.clone(), id);
+    let mut batch = kv::Batch::new(kv::BatchId(shared.ids.batch_id()));
+    store::homeserver::put_identity(&mut batch, &identity);
+    store.commit(batch).await?;
+    Ok(())
+}

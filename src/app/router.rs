@@ -1,0 +1,110 @@
+//! From a request to the homeserver that it is for.
+//!
+//! A client means the homeserver whose name it connects to; another server says whom it means in
+//! its signature. Where there is only one homeserver, clients that know it by any name reach it.
+
+use std::sync::Arc;
+
+use axum::{
+    Extension, Router,
+    extract::{Request, State},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, header::AUTHORIZATION};
+use ruma::{OwnedServerName, api::federation::authentication::XMatrix};
+use tower::ServiceExt;
+use web::{Error, Routes, cors};
+
+use super::{Homeservers, OpenError};
+use crate::{
+    client::{versions, well_known},
+    http::{Origin, TrustedProxies, origin},
+};
+
+/// Everything that the listeners serve.
+pub(crate) fn router(homeservers: Arc<Homeservers>) -> Router {
+    let proxies = TrustedProxies::new(&homeservers.shared().config.http.trusted_proxies);
+    Routes::new()
+        .at("/_matrix/client/versions", axum::routing::get(versions::get_supported_versions))
+        .at("/.well-known/matrix/client", axum::routing::get(well_known::discover_homeserver))
+        .at("/.well-known/matrix/server", axum::routing::get(well_known::discover_server))
+        .into_router()
+        .fallback(dispatch)
+        .with_state(homeservers)
+        .layer(middleware::from_fn(allow_browsers))
+        .layer(middleware::from_fn_with_state(proxies, origin::find))
+}
+
+/// The homeserver that a client means.
+pub(crate) fn of_client(homeservers: &Homeservers, origin: &Origin) -> Option<OwnedServerName> {
+    let named = |name: &Option<String>| homeservers.named(name.as_deref()?);
+    named(&origin.host).or_else(|| named(&origin.tls_name)).or_else(|| homeservers.only())
+}
+
+/// The homeserver that another server means.
+fn of_server(
+    homeservers: &Homeservers,
+    origin: &Origin,
+    headers: &HeaderMap,
+) -> Option<OwnedServerName> {
+    let destination = headers
+        .get(AUTHORIZATION)
+        .and_then(|value| XMatrix::try_from(value).ok()?.destination)
+        .and_then(|destination| homeservers.named(destination.as_str()));
+    destination.or_else(|| of_client(homeservers, origin))
+}
+
+async fn dispatch(
+    State(homeservers): State<Arc<Homeservers>>,
+    Extension(origin): Extension<Origin>,
+    request: Request,
+) -> Response {
+    let name = if is_federation(&request) {
+        of_server(&homeservers, &origin, request.headers())
+    } else {
+        of_client(&homeservers, &origin)
+    };
+    let Some(name) = name else {
+        return Error::not_found("There is no homeserver of this name here").into_response();
+    };
+    let router = if is_federation(&request) {
+        homeservers.federation(&name).await
+    } else {
+        homeservers.client(&name).await
+    };
+    match router {
+        Ok(Some(router)) => match router.oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        },
+        Ok(None) => Error::unrecognized().into_response(),
+        Err(error) => unavailable(error).into_response(),
+    }
+}
+
+fn unavailable(error: OpenError) -> Error {
+    Error::new(
+        http::StatusCode::SERVICE_UNAVAILABLE,
+        web::ErrorKind::Unknown,
+        "This homeserver cannot be opened",
+    )
+    .caused_by(error)
+}
+
+/// Browsers have no business with the Server-Server API.
+async fn allow_browsers(request: Request, next: Next) -> Response {
+    if is_federation(&request) {
+        next.run(request).await
+    } else {
+        cors::allow_every_origin(request, next).await
+    }
+}
+
+fn is_federation(request: &Request) -> bool {
+    let path = request.uri().path();
+    path.starts_with("/_matrix/federation/") || path.starts_with("/_matrix/key/")
+}
+
+#[cfg(test)]
+mod tests;

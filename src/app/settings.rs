@@ -1,0 +1,93 @@
+//! What the operator decided, as the surfaces use it.
+
+use std::net::IpAddr;
+
+use model::room_version::RoomVersion;
+use ruma::OwnedUserId;
+use web::{RateLimit, limits::limited_address};
+
+use crate::config::{Config, RateLimitsConfig};
+
+/// The same for all homeservers of the process.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) default_room_version: RoomVersion,
+    pub(crate) upload_bytes_max: u64,
+    pub(crate) url_previews: bool,
+    pub(crate) federation: bool,
+}
+
+impl Settings {
+    pub(super) fn new(config: &Config) -> Self {
+        let version = config.rooms.default_version.as_str();
+        Self {
+            default_room_version: version.parse().unwrap_or(RoomVersion::V12),
+            upload_bytes_max: config.media.upload_bytes_max,
+            url_previews: config.media.url_previews,
+            federation: config.federation.enabled,
+        }
+    }
+}
+
+/// How often somebody may do something, over all homeservers of the process.
+pub(crate) struct Limits {
+    enabled: bool,
+    login: RateLimit<IpAddr>,
+    registration: RateLimit<IpAddr>,
+    message: RateLimit<OwnedUserId>,
+    join: RateLimit<OwnedUserId>,
+    invite: RateLimit<OwnedUserId>,
+    upload: RateLimit<OwnedUserId>,
+}
+
+/// What one user's limits are for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Act {
+    Message,
+    Join,
+    Invite,
+    Upload,
+}
+
+impl Limits {
+    pub(super) fn new(config: &RateLimitsConfig) -> Self {
+        Self {
+            enabled: config.enabled,
+            login: RateLimit::new(config.login),
+            registration: RateLimit::new(config.registration),
+            message: RateLimit::new(config.message),
+            join: RateLimit::new(config.join),
+            invite: RateLimit::new(config.invite),
+            upload: RateLimit::new(config.upload),
+        }
+    }
+
+    /// Counts a try to log in from this address.
+    pub(crate) fn login(&self, address: IpAddr) -> Result<(), web::Error> {
+        self.check(&self.login, &limited_address(address))
+    }
+
+    /// Counts a try to register from this address.
+    pub(crate) fn registration(&self, address: IpAddr) -> Result<(), web::Error> {
+        self.check(&self.registration, &limited_address(address))
+    }
+
+    /// Counts something that a user does.
+    pub(crate) fn act(&self, user: &OwnedUserId, act: Act) -> Result<(), web::Error> {
+        let limit = match act {
+            Act::Message => &self.message,
+            Act::Join => &self.join,
+            Act::Invite => &self.invite,
+            Act::Upload => &self.upload,
+        };
+        self.check(limit, user)
+    }
+
+    fn check<K: std::hash::Hash + Eq + Clone>(
+        &self,
+        limit: &RateLimit<K>,
+        key: &K,
+    ) -> Result<(), web::Error> {
+        if self.enabled { limit.check(key) } else { Ok(()) }
+    }
+}

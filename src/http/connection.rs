@@ -1,0 +1,101 @@
+//! One connection: perhaps a TLS handshake, then HTTP/1.1 or HTTP/2.
+
+use std::{net::SocketAddr, time::Duration};
+
+use axum::{Router, body::Body};
+use hyper::{Request, body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+use super::{Shared, deadline::WriteDeadline};
+
+const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
+/// For the head of a request; it is also how long a connection may idle between two of them.
+const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+const HEADERS_MAX: usize = 100;
+const STREAMS_MAX: u32 = 200;
+/// Streams that were reset before we could serve them: more is an attack ("rapid reset").
+const RESETS_MAX: usize = 20;
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+const PING_TIME_MAX: Duration = Duration::from_secs(15);
+
+/// What is known of a request's connection; an extension of every request.
+#[derive(Clone, Debug)]
+pub(crate) struct Connection {
+    pub(crate) peer: SocketAddr,
+    /// Whether it is encrypted, and then the name that the other side asked for.
+    pub(crate) tls: Option<Option<String>>,
+}
+
+pub(super) async fn serve(socket: TcpStream, peer: SocketAddr, shared: Shared) {
+    // Answers are written whole: waiting for more only delays them.
+    let _ = socket.set_nodelay(true);
+    let Shared { router, tls, drain, .. } = shared;
+    let Some(acceptor) = tls else {
+        return http(socket, Connection { peer, tls: None }, router, drain).await;
+    };
+    match timeout(HANDSHAKE_TIME_MAX, acceptor.accept(socket)).await {
+        Ok(Ok(socket)) => {
+            let name = socket.get_ref().1.server_name().map(str::to_lowercase);
+            http(socket, Connection { peer, tls: Some(name) }, router, drain).await;
+        }
+        Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
+        Err(_) => tracing::debug!("TLS handshake took too long"),
+    }
+}
+
+async fn http(
+    socket: impl AsyncRead + AsyncWrite + Send + 'static,
+    connection: Connection,
+    router: Router,
+    drain: CancellationToken,
+) {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(connection.clone());
+        router.clone().oneshot(request)
+    });
+    let builder = protocol();
+    let serving = builder.serve_connection(TokioIo::new(WriteDeadline::new(socket)), service);
+    let mut serving = std::pin::pin!(serving);
+    let result = tokio::select! {
+        result = serving.as_mut() => result,
+        () = drain.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = result {
+        tracing::debug!(error, "connection ended early");
+    }
+}
+
+fn protocol() -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME_MAX)
+        .max_headers(HEADERS_MAX)
+        .max_buf_size(HEAD_BYTES_MAX);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIME_MAX)
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX))
+        .max_pending_accept_reset_streams(RESETS_MAX)
+        .max_local_error_reset_streams(RESETS_MAX);
+    builder
+}

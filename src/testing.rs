@@ -1,0 +1,103 @@
+//! A whole process in memory, for tests: asked through the router that the listeners serve.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::Body,
+    http::{Request, StatusCode, header::AUTHORIZATION},
+};
+use http_body_util::BodyExt;
+use kv::{Engine, MemoryEngine};
+use model::{clock::ManualClock, ids::SeededIds};
+use ruma::{OwnedServerName, ServerName};
+use serde_json::Value;
+use tower::ServiceExt;
+
+use crate::{
+    app::{App, Homeservers, Shared, router},
+    config::Config,
+};
+
+/// The name of the homeserver that [`TestHomeserver::new`] makes.
+pub(crate) const ACME: &str = "acme.example";
+
+/// A process with one homeserver or more, on a clock that stands still.
+pub(crate) struct TestHomeserver {
+    pub(crate) homeservers: Arc<Homeservers>,
+    pub(crate) clock: ManualClock,
+    router: Router,
+    /// The host that requests are sent to.
+    host: String,
+    _media: tempfile::TempDir,
+}
+
+impl TestHomeserver {
+    /// One homeserver, [`ACME`], without rate limits.
+    pub(crate) async fn new() -> Self {
+        Self::with_config("").await
+    }
+
+    /// The same with more configuration. It must not name homeservers.
+    pub(crate) async fn with_config(more: &str) -> Self {
+        let config = format!("[[homeserver]]\nserver_name = \"{ACME}\"\n{more}\n");
+        Self::start(&config, Arc::new(MemoryEngine::new(store::TABLES))).await
+    }
+
+    /// A process with this configuration, on this engine: for tests that start it again.
+    pub(crate) async fn start(config: &str, engine: Arc<dyn Engine>) -> Self {
+        let media = tempfile::tempdir().unwrap();
+        let environment = [
+            ("KONTOR__DATA_DIR", media.path().to_str().unwrap()),
+            ("KONTOR__RATE_LIMITS__ENABLED", "false"),
+        ];
+        let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let config = Config::parse(config, environment.into_iter()).unwrap();
+        let clock = ManualClock::default();
+        let ids = Arc::new(SeededIds::new(1));
+        let shared = Shared::new(config, engine, Arc::new(clock.clone()), ids).unwrap();
+        let homeservers = Arc::new(Homeservers::start(shared).await.unwrap());
+        let router = router(homeservers.clone());
+        Self { homeservers, clock, router, host: ACME.to_owned(), _media: media }
+    }
+
+    /// The homeserver itself.
+    pub(crate) async fn app(&self) -> App {
+        let name = OwnedServerName::try_from(self.host.clone()).unwrap();
+        self.homeservers.get(&name).await.unwrap().unwrap()
+    }
+
+    /// Requests go to this homeserver from now on.
+    pub(crate) fn turn_to(&mut self, name: &ServerName) {
+        self.host = name.to_string();
+    }
+
+    /// `GET path`: status and body.
+    pub(crate) async fn get(&self, path: &str, token: &str) -> (StatusCode, Value) {
+        self.ask("GET", path, token, Value::Null).await
+    }
+
+    /// Any method, path, access token (empty: none) and JSON body (null: none).
+    pub(crate) async fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        token: &str,
+        body: Value,
+    ) -> (StatusCode, Value) {
+        let mut request = Request::builder().method(method).uri(path).header("host", &self.host);
+        if !token.is_empty() {
+            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+        }
+        let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
+        self.send(request.body(body).unwrap()).await
+    }
+
+    /// Any request. A body that is no JSON is null.
+    pub(crate) async fn send(&self, request: Request<Body>) -> (StatusCode, Value) {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let status = response.status();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
+    }
+}

@@ -9,6 +9,13 @@ mod http;
 mod serve;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tidy;
+<<<<<<< Updated upstream
+=======
+#[cfg(test)]
+mod tidy;
+>>>>>>> Stashed changes
 mod workers;
 
 use std::{path::PathBuf, process::ExitCode};

@@ -11,11 +11,6 @@ mod serve;
 mod testing;
 #[cfg(test)]
 mod tidy;
-<<<<<<< Updated upstream
-=======
-#[cfg(test)]
-mod tidy;
->>>>>>> Stashed changes
 mod workers;
 
 use std::{path::PathBuf, process::ExitCode};

@@ -8,8 +8,14 @@ mod settings;
 
 use std::{fs, io, path::PathBuf, sync::Arc};
 
+use federation::{discovery::Discovery, transport::Transport};
 use kv::{Engine, RocksEngine, RocksOptions, StoreError};
 use model::{clock::Clock, ids::Ids};
+use services::{
+    accounts::RegistrationPolicy,
+    passwords::{Cost, PasswordError, Passwords},
+    sessions::TokenLifetimes,
+};
 use tokio_util::sync::CancellationToken;
 use web::outbound::{AddressPolicy, Outbound, OutboundSettings, TlsError};
 
@@ -26,10 +32,13 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) settings: Arc<Settings>,
     pub(crate) limits: Arc<Limits>,
+    pub(crate) services: services::Settings,
     pub(crate) engine: Arc<dyn Engine>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn Ids>,
     pub(crate) outbound: Outbound,
+    /// How the homeservers reach each other, and others.
+    pub(crate) transport: Arc<Transport>,
     /// Cancelled when the process is to stop: who waits for something long ends its wait.
     pub(crate) drain: CancellationToken,
 }
@@ -43,6 +52,8 @@ pub(crate) enum StartError {
     Tls(#[from] TlsError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Passwords(#[from] PasswordError),
     #[error("homeserver {name} of the configuration: {cause}")]
     Create { name: String, cause: CreateError },
 }
@@ -74,15 +85,42 @@ impl Shared {
             allow_private: config.outbound.allow_private_addresses,
             exceptions: config.outbound.allow_networks.clone(),
         };
+        let outbound = Outbound::new(OutboundSettings { policy, extra_roots_pem })?;
+        let transport = if config.federation.enabled {
+            let discovery = Discovery::new(outbound.clone(), clock.clone(), ids.clone());
+            Transport::new(outbound.clone(), discovery)
+        } else {
+            Transport::within_process()
+        };
         Ok(Arc::new(Self {
             settings: Arc::new(Settings::new(&config)),
             limits: Arc::new(Limits::new(&config.rate_limits)),
+            services: service_settings(&config, &ids)?,
             engine,
             clock,
             ids,
-            outbound: Outbound::new(OutboundSettings { policy, extra_roots_pem })?,
+            outbound,
+            transport,
             drain: CancellationToken::new(),
             config,
         }))
     }
+}
+
+fn service_settings(
+    config: &Config,
+    ids: &Arc<dyn Ids>,
+) -> Result<services::Settings, PasswordError> {
+    // As many passwords at once as there are processors: more would only take memory.
+    let at_once = std::thread::available_parallelism().map_or(1, usize::from);
+    Ok(services::Settings {
+        registration: RegistrationPolicy {
+            open: config.registration.enabled,
+            tokens: config.registration.tokens.clone(),
+            shared_secret: config.registration.shared_secret.clone().unwrap_or_default(),
+            ..RegistrationPolicy::default()
+        },
+        token_lifetimes: TokenLifetimes::default(),
+        passwords: Arc::new(Passwords::new(Cost::RECOMMENDED, at_once, Arc::clone(ids))?),
+    })
 }

@@ -57,8 +57,8 @@ pub(crate) async fn serve(config: Config) -> Result<(), RunError> {
         tracing::info!("stopping");
         stopping.cancel();
     });
-    listeners.serve(router(homeservers), drain).await;
-    workers.stopped().await;
+    listeners.serve(router(homeservers.clone()), drain).await;
+    tokio::join!(workers.stopped(), homeservers.close());
     let _ = tokio::join!(admin, waking);
     tracing::info!("stopped");
     Ok(())
@@ -87,7 +87,7 @@ async fn open(config: Config) -> Result<Arc<Homeservers>, RunError> {
         Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
     };
     let shared = Shared::new(config, engine, clock, Arc::new(SystemIds))?;
-    Ok(Arc::new(Homeservers::start(shared).await?))
+    Ok(Homeservers::start(shared).await?)
 }
 
 /// Opens all homeservers, one after the other, so that their workers run; those that are asked for

@@ -56,7 +56,7 @@ impl TestHomeserver {
         let clock = ManualClock::default();
         let ids = Arc::new(SeededIds::new(1));
         let shared = Shared::new(config, engine, Arc::new(clock.clone()), ids).unwrap();
-        let homeservers = Arc::new(Homeservers::start(shared).await.unwrap());
+        let homeservers = Homeservers::start(shared).await.unwrap();
         let router = router(homeservers.clone());
         Self { homeservers, clock, router, host: ACME.to_owned(), _media: media }
     }

@@ -7,6 +7,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::FutureExt;
 use tokio::{
     sync::Notify,
     time::{Instant, sleep, timeout},
@@ -14,6 +15,8 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 mod certificates;
+mod federation;
+mod last_seen;
 mod log;
 
 use crate::{app::App, http::tls::Certificates};
@@ -28,6 +31,10 @@ const STOP_TIME_MAX: Duration = Duration::from_secs(5);
 pub(crate) fn of_homeserver(app: &App, workers: &Supervisor) {
     let homeserver = app.clone();
     workers.start("log", Arc::default(), move || log::CatchUp::new(&homeserver));
+    let homeserver = app.clone();
+    workers.start("last seen", Arc::default(), move || last_seen::Write::new(&homeserver));
+    let homeserver = app.clone();
+    workers.follow("federation", move || federation::send(homeserver.clone()));
 }
 
 /// Every worker of the process, one line each.
@@ -72,7 +79,21 @@ impl Supervisor {
         signal: Arc<Notify>,
         make: impl Fn() -> W + Send + 'static,
     ) {
-        self.tasks.spawn(supervise(name, signal, self.drain.clone(), make));
+        let drain = self.drain.clone();
+        let run = move || run(make(), signal.clone(), drain.clone());
+        self.tasks.spawn(supervise(name, self.drain.clone(), run));
+    }
+
+    /// Starts a worker that is one long future, which may be dropped at any time: it only follows
+    /// durable state.
+    pub(crate) fn follow<F: Future<Output = ()> + Send + 'static>(
+        &self,
+        name: &'static str,
+        make: impl Fn() -> F + Send + 'static,
+    ) {
+        let drain = self.drain.clone();
+        let run = move || drain.clone().run_until_cancelled_owned(make()).map(|_| ());
+        self.tasks.spawn(supervise(name, self.drain.clone(), run));
     }
 
     /// Waits until all workers have ended, which they do once the drain token is cancelled.
@@ -84,18 +105,16 @@ impl Supervisor {
     }
 }
 
-async fn supervise<W: Worker>(
+async fn supervise<F: Future<Output = ()> + Send + 'static>(
     name: &'static str,
-    signal: Arc<Notify>,
     drain: CancellationToken,
-    make: impl Fn() -> W + Send + 'static,
+    run: impl Fn() -> F + Send + 'static,
 ) {
     let mut pause = PAUSE_MIN;
     loop {
         let started = Instant::now();
         // A task of its own, so that a panic ends there.
-        let running = tokio::spawn(run(make(), signal.clone(), drain.clone()));
-        let Err(ended) = running.await else { return };
+        let Err(ended) = tokio::spawn(run()).await else { return };
         if !ended.is_panic() {
             return;
         }

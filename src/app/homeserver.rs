@@ -3,6 +3,7 @@
 use std::{ops::Deref, sync::Arc};
 
 use axum::Router;
+use federation::{Federation, FederationSettings, inbound};
 use kv::{CommitError, HomeserverId, Store, StoreError};
 use model::signing_key::{InvalidKeyVersion, SigningKey};
 use ruma::OwnedServerName;
@@ -22,6 +23,7 @@ pub(crate) struct Homeserver {
     pub(crate) server_name: OwnedServerName,
     pub(crate) id: HomeserverId,
     pub(crate) services: Arc<Services>,
+    pub(crate) federation: Federation,
     pub(crate) settings: Arc<Settings>,
     pub(crate) limits: Arc<Limits>,
     /// Cancelled when the homeserver closes, and when the process drains.
@@ -33,7 +35,8 @@ pub(crate) struct Homeserver {
 pub(super) struct Open {
     pub(super) app: App,
     pub(super) client: Router,
-    pub(super) federation: Option<Router>,
+    pub(super) federation: Router,
+    workers: Supervisor,
 }
 
 /// Why a homeserver cannot be opened.
@@ -66,17 +69,39 @@ impl Open {
         id: HomeserverId,
     ) -> Result<Self, OpenError> {
         let context = context(shared, server_name, id).await?;
+        let services = Arc::new(Services::new(context, shared.services.clone()));
+        let federation = Federation::new(
+            services.clone(),
+            shared.transport.clone(),
+            FederationSettings::default(),
+        );
+        let drain = shared.drain.child_token();
         let app = App(Arc::new(Homeserver {
             server_name: server_name.clone(),
             id,
-            services: Arc::new(Services::new(context)),
+            services,
+            federation: federation.clone(),
             settings: shared.settings.clone(),
             limits: shared.limits.clone(),
-            drain: shared.drain.child_token(),
+            drain: drain.clone(),
         }));
-        let client = client::router(&app.settings).with_state(app.clone());
-        workers::of_homeserver(&app, &Supervisor::new(app.drain.clone()));
-        Ok(Self { app, client, federation: None })
+        let workers = Supervisor::new(drain);
+        workers::of_homeserver(&app, &workers);
+        Ok(Self {
+            client: client::router(&app.settings).with_state(app.clone()),
+            federation: inbound::router(federation),
+            app,
+            workers,
+        })
+    }
+
+    /// Ends the workers, waits for them, and writes what is only in memory.
+    pub(super) async fn close(&self) {
+        self.app.drain.cancel();
+        self.workers.stopped().await;
+        if let Err(error) = self.app.services.sessions.write_seen().await {
+            tracing::error!(%error, "it cannot be written when devices were last seen");
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use ruma::{OwnedServerName, ServerName};
 use store::directory::{self, DIRECTORY, Entry, Standing};
 use tokio::sync::OnceCell;
 
-use super::{App, OpenError, Shared, StartError, archive, homeserver, homeserver::Open};
+use super::{App, OpenError, Shared, StartError, archive, homeserver, homeserver::Open, router};
 
 /// See the module.
 pub(crate) struct Homeservers {
@@ -24,6 +24,8 @@ pub(crate) struct Homeservers {
     slots: RwLock<BTreeMap<OwnedServerName, Arc<Slot>>>,
     /// Further host names, from the configuration, in lower case and without port.
     hosts: HashMap<String, OwnedServerName>,
+    /// How they reach each other: opens the one that is called.
+    siblings: Router,
 }
 
 struct Slot {
@@ -71,7 +73,7 @@ pub(crate) enum ImportError {
 
 impl Homeservers {
     /// Reads the directory, and creates what the configuration names and the store does not hold.
-    pub(crate) async fn start(shared: Arc<Shared>) -> Result<Self, StartError> {
+    pub(crate) async fn start(shared: Arc<Shared>) -> Result<Arc<Self>, StartError> {
         let directory = Store::new(shared.engine.clone(), DIRECTORY);
         let found = directory.read(directory::homeservers).await?;
         let mut hosts = HashMap::new();
@@ -80,7 +82,13 @@ impl Homeservers {
                 hosts.insert(host.clone(), configured.server_name.clone());
             }
         }
-        let homeservers = Self { shared, directory, slots: RwLock::default(), hosts };
+        let homeservers = Arc::new_cyclic(|this| Self {
+            siblings: router::siblings(this.clone()),
+            shared,
+            directory,
+            slots: RwLock::default(),
+            hosts,
+        });
         for (name, entry) in found {
             homeservers.take_in(&name, entry).await?;
         }
@@ -114,9 +122,9 @@ impl Homeservers {
         Ok(self.open(name).await?.map(|open| open.client))
     }
 
-    /// The Server-Server API of the homeserver of this name, if it federates.
+    /// The Server-Server API of the homeserver of this name.
     pub(super) async fn federation(&self, name: &ServerName) -> Result<Option<Router>, OpenError> {
-        Ok(self.open(name).await?.and_then(|open| open.federation))
+        Ok(self.open(name).await?.map(|open| open.federation))
     }
 
     /// Which homeserver a host name or a name in a TLS handshake means.
@@ -151,12 +159,20 @@ impl Homeservers {
     /// Closes a homeserver and removes everything of it.
     pub(crate) async fn delete(&self, name: &ServerName) -> Result<(), DeleteError> {
         let slot = self.slots.write().remove(name).ok_or(DeleteError::Unknown)?;
+        self.shared.transport.close(name);
         if let Some(open) = slot.open.get() {
-            open.app.drain.cancel();
+            open.close().await;
         }
         self.erase(name.as_str(), slot.id).await?;
         tracing::info!(homeserver = %name, "homeserver deleted");
         Ok(())
+    }
+
+    /// Ends the workers of all homeservers. The process is about to stop.
+    pub(crate) async fn close(&self) {
+        let slots: Vec<_> = self.slots.read().values().cloned().collect();
+        let open = slots.iter().filter_map(|slot| slot.open.get());
+        futures_util::future::join_all(open.map(Open::close)).await;
     }
 
     /// Writes everything of a homeserver into a file.
@@ -279,6 +295,7 @@ impl Homeservers {
     }
 
     fn add_slot(&self, name: OwnedServerName, id: HomeserverId) {
+        self.shared.transport.open(name.clone(), self.siblings.clone());
         self.slots.write().insert(name, Arc::new(Slot { id, open: OnceCell::new() }));
     }
 

@@ -3,7 +3,7 @@
 //! A client means the homeserver whose name it connects to; another server says whom it means in
 //! its signature. Where there is only one homeserver, clients that know it by any name reach it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use axum::{
     Extension, Router,
@@ -11,8 +11,11 @@ use axum::{
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, header::AUTHORIZATION};
-use ruma::{OwnedServerName, api::federation::authentication::XMatrix};
+use http::{
+    HeaderMap,
+    header::{AUTHORIZATION, HOST},
+};
+use ruma::{OwnedServerName, ServerName, api::federation::authentication::XMatrix};
 use tower::ServiceExt;
 use web::{Error, Routes, cors};
 
@@ -55,6 +58,21 @@ fn of_server(
     destination.or_else(|| of_client(homeservers, origin))
 }
 
+/// The Server-Server API of whichever homeserver of this process the host header names: what they
+/// ask of each other comes this way.
+pub(super) fn siblings(homeservers: Weak<Homeservers>) -> Router {
+    Router::new().fallback(async move |request: Request| {
+        let Some(homeservers) = homeservers.upgrade() else {
+            return Error::unrecognized().into_response();
+        };
+        let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+        match host.and_then(|host| <&ServerName>::try_from(host).ok()) {
+            Some(name) => answer(homeservers.federation(name).await, request).await,
+            None => Error::unrecognized().into_response(),
+        }
+    })
+}
+
 async fn dispatch(
     State(homeservers): State<Arc<Homeservers>>,
     Extension(origin): Extension<Origin>,
@@ -68,11 +86,16 @@ async fn dispatch(
     let Some(name) = name else {
         return Error::not_found("There is no homeserver of this name here").into_response();
     };
-    let router = if is_federation(&request) {
-        homeservers.federation(&name).await
-    } else {
-        homeservers.client(&name).await
-    };
+    if !is_federation(&request) {
+        return answer(homeservers.client(&name).await, request).await;
+    }
+    if !homeservers.shared().settings.federation {
+        return Error::unrecognized().into_response();
+    }
+    answer(homeservers.federation(&name).await, request).await
+}
+
+async fn answer(router: Result<Option<Router>, OpenError>, request: Request) -> Response {
     match router {
         Ok(Some(router)) => match router.oneshot(request).await {
             Ok(response) => response,

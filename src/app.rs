@@ -13,8 +13,10 @@ use kv::{Engine, RocksEngine, RocksOptions, StoreError};
 use model::{clock::Clock, ids::Ids};
 use services::{
     accounts::RegistrationPolicy,
+    media::MediaSettings,
     passwords::{Cost, PasswordError, Passwords},
     sessions::TokenLifetimes,
+    turn::TurnSettings,
 };
 use tokio_util::sync::CancellationToken;
 use web::outbound::{AddressPolicy, Outbound, OutboundSettings, TlsError};
@@ -122,5 +124,16 @@ fn service_settings(
         },
         token_lifetimes: TokenLifetimes::default(),
         passwords: Arc::new(Passwords::new(Cost::RECOMMENDED, at_once, Arc::clone(ids))?),
+        media: MediaSettings {
+            upload_bytes_max: config.media.upload_bytes_max,
+            remote_bytes_max: config.media.remote_bytes_max,
+            // Each homeserver gets a folder of its own in here.
+            ..MediaSettings::in_folder(config.data_dir.join("media"))
+        },
+        turn: TurnSettings {
+            uris: config.turn.uris.clone(),
+            shared_secret: config.turn.shared_secret.clone().unwrap_or_default(),
+            lifetime_s: config.turn.ttl_s,
+        },
     })
 }

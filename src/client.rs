@@ -5,10 +5,33 @@
 //!
 //! <https://spec.matrix.org/v1.19/client-server-api/>
 
+mod account;
+mod account_data;
+mod admin;
+mod caller;
+mod capabilities;
+mod devices;
+mod error;
+mod filter;
+mod login;
+mod openid;
+mod profile;
+mod push_rules;
+mod pushers;
+mod register;
+mod tags;
+#[cfg(test)]
+mod tests;
+mod uia;
+mod user_directory;
 pub(crate) mod versions;
 pub(crate) mod well_known;
 
-use axum::{Router, extract::DefaultBodyLimit};
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    routing::{get, post, put},
+};
 use web::Routes;
 
 use crate::app::{App, Settings};
@@ -19,5 +42,74 @@ const BODY_BYTES_MAX: usize = 10 << 20;
 
 /// Everything under `/_matrix/client`, `/_matrix/media` and `/_synapse`.
 pub(crate) fn router(_settings: &Settings) -> Router<App> {
-    Routes::new().into_router().layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+    Routes::new()
+        .merge(accounts())
+        .merge(own_data())
+        .into_router()
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+}
+
+/// Accounts, sessions and devices.
+#[rustfmt::skip]
+fn accounts() -> Routes<App> {
+    Routes::new()
+        .at("/_matrix/client/v3/register", post(register::register))
+        .at("/_matrix/client/v3/register/available", get(register::get_username_availability))
+        .at("/_matrix/client/v3/register/email/requestToken", post(capabilities::refuse_3pids))
+        .at("/_matrix/client/v3/register/msisdn/requestToken", post(capabilities::refuse_3pids))
+        .at("/_matrix/client/v1/register/m.login.registration_token/validity", get(register::check_registration_token_validity))
+        .at("/_matrix/client/v3/login", get(login::get_login_types).post(login::login))
+        .at("/_matrix/client/v1/login/get_token", post(login::get_login_token))
+        .at("/_matrix/client/v3/refresh", post(login::refresh_token))
+        .at("/_matrix/client/v3/logout", post(login::logout))
+        .at("/_matrix/client/v3/logout/all", post(login::logout_all))
+        .at("/_matrix/client/v1/auth_metadata", get(capabilities::get_authorization_server_metadata))
+        .at("/_matrix/client/v3/account/whoami", get(account::whoami))
+        .at("/_matrix/client/v3/account/password", post(account::change_password))
+        .at("/_matrix/client/v3/account/password/email/requestToken", post(capabilities::refuse_3pids))
+        .at("/_matrix/client/v3/account/password/msisdn/requestToken", post(capabilities::refuse_3pids))
+        .at("/_matrix/client/v3/account/deactivate", post(account::deactivate))
+        .at("/_matrix/client/v3/account/3pid", get(capabilities::get_3pids).post(capabilities::refuse_3pids))
+        .at("/_matrix/client/v3/account/3pid/add", post(capabilities::refuse_3pids))
+        .at("/_matrix/client/v3/account/3pid/bind", post(capabilities::refuse_3pids))
+        .at("/_matrix/client/v3/account/3pid/email/requestToken", post(capabilities::refuse_3pids))
+        .at("/_matrix/client/v3/account/3pid/msisdn/requestToken", post(capabilities::refuse_3pids))
+        .at("/_matrix/client/v3/devices", get(devices::get_devices))
+        .at("/_matrix/client/v3/devices/{deviceId}", get(devices::get_device).put(devices::update_device).delete(devices::delete_device))
+        .at("/_matrix/client/v3/delete_devices", post(devices::delete_devices))
+        .at("/_matrix/client/v1/admin/suspend/{userId}", get(admin::is_user_suspended).put(admin::suspend_user))
+        .at("/_matrix/client/v1/admin/lock/{userId}", get(admin::is_user_locked).put(admin::lock_user))
+        .at("/_matrix/client/v3/admin/whois/{userId}", get(admin::get_user_info))
+        .at("/_synapse/admin/v1/register", get(admin::get_registration_nonce).post(admin::register_with_shared_secret))
+}
+
+/// What a user shows of himself, and what his clients keep for him.
+#[rustfmt::skip]
+fn own_data() -> Routes<App> {
+    Routes::new()
+        .at("/_matrix/client/v3/profile/{userId}", get(profile::get_profile))
+        .at("/_matrix/client/v3/profile/{userId}/{keyName}", get(profile::get_profile_field).put(profile::set_profile_field).delete(profile::delete_profile_field))
+        .at("/_matrix/client/v3/user_directory/search", post(user_directory::search_users))
+        .at("/_matrix/client/v3/user/{userId}/account_data/{type}", get(account_data::get_global_account_data).put(account_data::set_global_account_data))
+        .at("/_matrix/client/v3/user/{userId}/rooms/{roomId}/account_data/{type}", get(account_data::get_room_account_data).put(account_data::set_room_account_data))
+        .at("/_matrix/client/v3/user/{userId}/rooms/{roomId}/tags", get(tags::get_tags))
+        .at("/_matrix/client/v3/user/{userId}/rooms/{roomId}/tags/{tag}", put(tags::create_tag).delete(tags::delete_tag))
+        .at("/_matrix/client/v3/user/{userId}/filter", post(filter::create_filter))
+        .at("/_matrix/client/v3/user/{userId}/filter/{filterId}", get(filter::get_filter))
+        .at("/_matrix/client/v3/user/{userId}/openid/request_token", post(openid::request_openid_token))
+        .at_each(&["/_matrix/client/v3/pushrules", "/_matrix/client/v3/pushrules/"], get(push_rules::get_pushrules_all))
+        .at_each(&["/_matrix/client/v3/pushrules/global", "/_matrix/client/v3/pushrules/global/"], get(push_rules::get_pushrules_global_scope))
+        .at("/_matrix/client/v3/pushrules/global/{kind}/{ruleId}", get(push_rules::get_pushrule).put(push_rules::set_pushrule).delete(push_rules::delete_pushrule))
+        .at("/_matrix/client/v3/pushrules/global/{kind}/{ruleId}/enabled", get(push_rules::get_pushrule_enabled).put(push_rules::set_pushrule_enabled))
+        .at("/_matrix/client/v3/pushrules/global/{kind}/{ruleId}/actions", get(push_rules::get_pushrule_actions).put(push_rules::set_pushrule_actions))
+        .at("/_matrix/client/v3/pushers", get(pushers::get_pushers))
+        .at("/_matrix/client/v3/pushers/set", post(pushers::set_pusher))
+        .at("/_matrix/client/v3/capabilities", get(capabilities::get_capabilities))
+        .at("/_matrix/client/v3/voip/turnServer", get(openid::get_turn_server_info))
+        .at("/_matrix/client/v3/thirdparty/protocols", get(capabilities::get_protocols))
+        .at("/_matrix/client/v3/thirdparty/protocol/{protocol}", get(capabilities::get_protocol))
+        .at("/_matrix/client/v3/thirdparty/location", get(capabilities::get_third_parties))
+        .at("/_matrix/client/v3/thirdparty/location/{protocol}", get(capabilities::get_protocol))
+        .at("/_matrix/client/v3/thirdparty/user", get(capabilities::get_third_parties))
+        .at("/_matrix/client/v3/thirdparty/user/{protocol}", get(capabilities::get_protocol))
 }

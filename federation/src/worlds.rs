@@ -103,6 +103,7 @@ impl World {
             token_lifetimes: Default::default(),
             passwords: Arc::new(passwords),
             media: services::media::MediaSettings::in_folder("no-media"),
+            turn: Default::default(),
         };
         let services = Arc::new(Services::new(context, settings));
         Federation::new(services, self.transport.clone(), federation)

@@ -69,7 +69,9 @@ impl Open {
         id: HomeserverId,
     ) -> Result<Self, OpenError> {
         let context = context(shared, server_name, id).await?;
-        let services = Arc::new(Services::new(context, shared.services.clone()));
+        let mut settings = shared.services.clone();
+        settings.media.folder = shared.media_folder(id);
+        let services = Arc::new(Services::new(context, settings));
         let federation = Federation::new(
             services.clone(),
             shared.transport.clone(),

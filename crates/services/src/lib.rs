@@ -43,6 +43,7 @@ pub mod timeline;
 pub mod turn;
 pub mod typing;
 pub mod uia;
+pub mod unread;
 pub mod user_directory;
 pub mod visibility;
 
@@ -72,6 +73,7 @@ use crate::{
     turn::{Turn, TurnSettings},
     typing::Typing,
     uia::Uia,
+    unread::Unread,
     user_directory::UserDirectory,
 };
 
@@ -113,6 +115,7 @@ pub struct Services {
     pub typing: Typing,
     pub openid: OpenId,
     pub turn: Turn,
+    pub unread: Unread,
 }
 
 impl Services {
@@ -149,6 +152,7 @@ impl Services {
             typing: Typing::new(context.clone()),
             turn: Turn::new(context.clone(), turn),
             openid: OpenId::new(context.clone()),
+            unread: Unread::new(context.clone()),
             account_data,
             sessions,
             accounts,

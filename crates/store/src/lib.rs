@@ -25,6 +25,7 @@ pub mod server_keys;
 pub mod state;
 pub mod tokens;
 pub mod transactions;
+pub mod unread;
 pub mod value;
 
 use kv::{Profile, Table};
@@ -115,7 +116,7 @@ pub const TOKEN: Table = random("token");
 pub const ACCOUNT_DATA: Table = random("account_data");
 /// room ‖ user ‖ … → [`receipts::Receipt`], and their stream by position
 pub const RECEIPT: Table = random("receipt");
-/// localpart ‖ room → unread counts up to a position
+/// localpart ‖ room → [`unread::Checkpoint`]
 pub const UNREAD: Table = random("unread");
 /// localpart ‖ device ‖ hash of path and transaction id → what it was answered
 pub const TRANSACTION: Table = expiring("transaction", 7);

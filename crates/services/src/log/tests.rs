@@ -1,3 +1,1 @@
 //! The log, written and followed.
-
-

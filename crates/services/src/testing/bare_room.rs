@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use store::{
     events::{self, EventRecord, Place, Standing},
     log::Change,
-    memberships::{self, Kind, Membership},
+    memberships::{self, Kind, Membership, ServerInRoom},
     rooms::{self, RoomHead},
 };
 
@@ -140,6 +140,8 @@ impl BareRoom {
         events::append_to_timeline(&mut batch, room, 0, event);
         if let Some(kind) = membership {
             put_membership(&mut batch, room, event, state_key.unwrap_or(sender), kind);
+            let server = <&UserId>::try_from(sender).unwrap().server_name();
+            put_server(&snapshot, &mut batch, room, server.as_str(), kind);
         }
         let changes = vec![Change::Events { room, events: vec![event] }];
         self.context.log.commit(batch, changes).await.unwrap();
@@ -169,6 +171,20 @@ impl BareRoom {
         }
         Pdu::from_wire(json.to_string().as_bytes(), RoomVersion::V11).unwrap()
     }
+}
+
+fn put_server(
+    snapshot: &kv::Snapshot,
+    batch: &mut kv::Batch,
+    room: RoomNumber,
+    server: &str,
+    kind: Kind,
+) {
+    let known = memberships::server_in_room(snapshot, server, room).unwrap();
+    let joined = known.map_or(0, |known| known.joined);
+    let joined = if kind == Kind::Join { joined + 1 } else { joined - 1 };
+    let presence = ServerInRoom { joined, since: EventNumber(0), until: None };
+    memberships::put_server(batch, server, room, &presence);
 }
 
 fn put_membership(

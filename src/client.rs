@@ -8,17 +8,23 @@
 mod account;
 mod account_data;
 mod admin;
+mod asked;
 mod caller;
 mod capabilities;
 mod devices;
 mod error;
+mod event;
 mod filter;
 mod login;
+mod messages;
 mod openid;
 mod profile;
 mod push_rules;
 mod pushers;
 mod register;
+mod relations;
+mod state_read;
+mod sync;
 mod tags;
 #[cfg(test)]
 mod tests;
@@ -45,6 +51,7 @@ pub(crate) fn router(_settings: &Settings) -> Router<App> {
     Routes::new()
         .merge(accounts())
         .merge(own_data())
+        .merge(reading())
         .into_router()
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
 }
@@ -112,4 +119,25 @@ fn own_data() -> Routes<App> {
         .at("/_matrix/client/v3/thirdparty/location/{protocol}", get(capabilities::get_protocol))
         .at("/_matrix/client/v3/thirdparty/user", get(capabilities::get_third_parties))
         .at("/_matrix/client/v3/thirdparty/user/{protocol}", get(capabilities::get_protocol))
+}
+
+/// What a user reads of rooms.
+#[rustfmt::skip]
+fn reading() -> Routes<App> {
+    Routes::new()
+        .at("/_matrix/client/v3/sync", get(sync::sync_events))
+        .at("/_matrix/client/v3/joined_rooms", get(state_read::joined_rooms))
+        .at("/_matrix/client/v3/rooms/{roomId}/messages", get(messages::get_message_events))
+        .at("/_matrix/client/v1/rooms/{roomId}/timestamp_to_event", get(messages::get_event_by_timestamp))
+        .at("/_matrix/client/v3/rooms/{roomId}/event/{eventId}", get(event::get_room_event))
+        .at("/_matrix/client/v3/rooms/{roomId}/context/{eventId}", get(event::get_context))
+        .at("/_matrix/client/v3/rooms/{roomId}/state", get(state_read::get_state_events))
+        .at_each(&["/_matrix/client/v3/rooms/{roomId}/state/{eventType}", "/_matrix/client/v3/rooms/{roomId}/state/{eventType}/"], get(state_read::get_state_event_for_empty_key))
+        .at("/_matrix/client/v3/rooms/{roomId}/state/{eventType}/{stateKey}", get(state_read::get_state_event_for_key))
+        .at("/_matrix/client/v3/rooms/{roomId}/members", get(state_read::get_member_events))
+        .at("/_matrix/client/v3/rooms/{roomId}/joined_members", get(state_read::joined_members))
+        .at("/_matrix/client/v1/rooms/{roomId}/relations/{eventId}", get(relations::get_relating_events))
+        .at("/_matrix/client/v1/rooms/{roomId}/relations/{eventId}/{relType}", get(relations::get_relating_events_with_rel_type))
+        .at("/_matrix/client/v1/rooms/{roomId}/relations/{eventId}/{relType}/{eventType}", get(relations::get_relating_events_with_rel_type_and_event_type))
+        .at("/_matrix/client/v1/rooms/{roomId}/threads", get(relations::get_threads))
 }

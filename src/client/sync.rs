@@ -1,0 +1,81 @@
+//! `GET /sync`.
+//!
+//! <https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3sync>
+
+use std::time::Duration;
+
+use axum::extract::State;
+use serde::Deserialize;
+use services::{
+    filter::Filter,
+    sync::{SyncError, SyncQuery, answer::SyncAnswer},
+};
+use web::Json;
+
+use super::{
+    asked::{AskedQuery, reader},
+    caller::Caller,
+    error::Error,
+};
+use crate::app::App;
+
+#[derive(Deserialize)]
+pub(crate) struct Parameters {
+    filter: Option<String>,
+    since: Option<String>,
+    #[serde(default)]
+    full_state: bool,
+    #[serde(default, alias = "org.matrix.msc4222.use_state_after")]
+    use_state_after: bool,
+    #[serde(default)]
+    timeout: u64,
+}
+
+/// `GET /_matrix/client/v3/sync`
+pub(crate) async fn sync_events(
+    State(app): State<App>,
+    caller: Caller,
+    AskedQuery(parameters): AskedQuery<Parameters>,
+) -> Result<Json<SyncAnswer>, Error> {
+    let query = SyncQuery {
+        filter: filter(&app, &caller, parameters.filter.as_deref()).await?,
+        since: parameters.since.filter(|since| !since.is_empty()),
+        full_state: parameters.full_state,
+        use_state_after: parameters.use_state_after,
+        timeout: Duration::from_millis(parameters.timeout),
+    };
+    let syncs = &app.services.syncs;
+    let answer = tokio::select! {
+        answer = syncs.sync(reader(&caller), query.clone()) => answer?,
+        // The homeserver stops: its clients are sent away with what there is.
+        () = app.drain.cancelled() => {
+            syncs.sync(reader(&caller), SyncQuery { timeout: Duration::ZERO, ..query }).await?
+        }
+    };
+    Ok(Json(answer))
+}
+
+/// "The server will detect whether it is an ID or a JSON object by whether the first character is a
+/// `{`."
+async fn filter(app: &App, caller: &Caller, filter: Option<&str>) -> Result<Filter, Error> {
+    let Some(filter) = filter.filter(|filter| !filter.is_empty()) else {
+        return Ok(Filter::default());
+    };
+    let json = if filter.starts_with('{') {
+        filter.to_owned()
+    } else {
+        let stored = app.services.filters.get(caller, filter).await?;
+        let stored = stored.ok_or_else(|| web::Error::invalid_param("There is no such filter"))?;
+        String::from_utf8_lossy(&stored).into_owned()
+    };
+    Filter::parse(&json).map_err(|error| web::Error::bad_json(error.to_string()).into())
+}
+
+impl From<SyncError> for Error {
+    fn from(error: SyncError) -> Self {
+        match error {
+            SyncError::BadToken => web::Error::invalid_param("The token is not one of ours").into(),
+            SyncError::Store(error) => error.into(),
+        }
+    }
+}

@@ -3,6 +3,9 @@
 //! Numbers are big-endian; a part of variable length that is not the last one is length-prefixed,
 //! so that no user-controlled byte ever acts as a separator.
 
+#[cfg(test)]
+mod tests;
+
 use bytes::Bytes;
 
 /// Builds a key part by part.

@@ -1,6 +1,9 @@
 //! The commits that wait for the committer, in the order in which they were submitted.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque, hash_map::Entry},
+    time::Duration,
+};
 
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
@@ -29,6 +32,15 @@ impl Job {
         }
     }
 
+    fn homeserver(&self) -> HomeserverId {
+        match self {
+            Self::Commit { homeserver, .. }
+            | Self::Fence { homeserver, .. }
+            | Self::Erase { homeserver, .. }
+            | Self::Raise { homeserver, .. } => *homeserver,
+        }
+    }
+
     fn names(&self) -> Option<(HomeserverId, BatchId)> {
         match self {
             Self::Commit { homeserver, batch, .. } => Some((*homeserver, batch.id)),
@@ -37,7 +49,8 @@ impl Job {
     }
 }
 
-/// Bounded by bytes and by jobs; a queue that is full refuses.
+/// Bounded by bytes; a queue that is full refuses. One homeserver can fill half of it only, so that
+/// the others are still served.
 pub(super) struct Queue {
     bytes_max: usize,
     state: Mutex<State>,
@@ -48,11 +61,43 @@ pub(super) struct Queue {
 struct State {
     jobs: VecDeque<(Job, usize)>,
     bytes: usize,
+    /// Of these, by homeserver.
+    bytes_of: HashMap<HomeserverId, usize>,
     /// The batches that the committer works on.
     taken: Vec<(HomeserverId, BatchId)>,
     /// The batches that a failed write left undecided.
     undecided: Vec<(HomeserverId, BatchId)>,
     closed: bool,
+}
+
+impl State {
+    fn refusal(
+        &self,
+        homeserver: HomeserverId,
+        bytes: usize,
+        bytes_max: usize,
+    ) -> Option<&'static str> {
+        let own = self.bytes_of.get(&homeserver).copied().unwrap_or(0);
+        if self.closed {
+            Some("the store is closed")
+        } else if own > 0 && own + bytes > bytes_max / 2 {
+            Some("too many commits of this homeserver wait")
+        } else if self.bytes + bytes > bytes_max {
+            Some("too many commits wait")
+        } else {
+            None
+        }
+    }
+
+    fn left(&mut self, homeserver: HomeserverId, bytes: usize) {
+        self.bytes -= bytes;
+        if let Entry::Occupied(mut own) = self.bytes_of.entry(homeserver) {
+            *own.get_mut() -= bytes;
+            if *own.get() == 0 {
+                own.remove();
+            }
+        }
+    }
 }
 
 /// Small jobs must not be free either.
@@ -76,11 +121,11 @@ impl Queue {
     pub fn push(&self, job: Job, bytes: usize) {
         let bytes = bytes + JOB_BYTES;
         let mut state = self.state.lock();
-        if state.closed || state.bytes + bytes > self.bytes_max {
-            let why = if state.closed { "the store is closed" } else { "too many commits wait" };
+        if let Some(why) = state.refusal(job.homeserver(), bytes, self.bytes_max) {
             drop(state);
             return job.refuse(CommitError::Unavailable { why: why.into() });
         }
+        *state.bytes_of.entry(job.homeserver()).or_default() += bytes;
         state.bytes += bytes;
         state.jobs.push_back((job, bytes));
         let was_empty = state.jobs.len() == 1;
@@ -113,7 +158,7 @@ impl Queue {
             && (group.is_empty() || group_bytes + bytes <= GROUP_BYTES_MAX)
         {
             let Some((job, bytes)) = state.jobs.pop_front() else { break };
-            state.bytes -= bytes;
+            state.left(job.homeserver(), bytes);
             group_bytes += bytes;
             state.taken.extend(job.names());
             group.push(job);

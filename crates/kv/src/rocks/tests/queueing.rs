@@ -10,9 +10,12 @@ use std::{
 
 use super::{ACME, assert_holds, nth, open, options, prefixed, wait};
 use crate::{
-    Batch, BatchId, CommitError, Engine, Health, RocksEngine, RocksOptions, Store, StoreError,
+    Batch, BatchId, CommitError, Engine, Health, HomeserverId, RocksEngine, RocksOptions, Store,
+    StoreError,
     conformance::{LOOSE, TABLES},
+    rocks::queue::{Job, Queue, Work},
 };
+use tokio::sync::oneshot;
 
 #[test]
 fn a_full_queue_refuses_and_goes_on() {
@@ -36,6 +39,29 @@ fn a_full_queue_refuses_and_goes_on() {
     assert_eq!(engine.version(ACME).expect("a version"), committed);
     assert!(wait(engine.submit(ACME, large(300))).is_ok());
 }
+
+#[test]
+fn one_homeserver_cannot_fill_the_queue_for_the_others() {
+    let queue = Queue::new(200_000);
+    let push = |homeserver| {
+        let (reply, answer) = oneshot::channel();
+        let batch = Batch::new(BatchId(1));
+        queue.push(Job::Commit { homeserver, batch, reply }, 30_000);
+        answer
+    };
+    let mut waiting = Vec::new();
+    for homeserver in [ACME, GLOBEX] {
+        waiting.extend((0..3).map(|_| push(homeserver)));
+        let refused = push(homeserver).try_recv().expect("an answer");
+        let Err(CommitError::Unavailable { why }) = refused else { panic!("{refused:?}") };
+        assert_eq!(&*why, "too many commits of this homeserver wait");
+    }
+    assert!(waiting.iter_mut().all(|answer| answer.try_recv().is_err()));
+    assert!(matches!(queue.take(None), Work::Group(jobs) if jobs.len() == 6));
+    assert!(push(ACME).try_recv().is_err());
+}
+
+const GLOBEX: HomeserverId = HomeserverId(8);
 
 #[test]
 fn what_waits_when_the_engine_goes_is_committed() {
@@ -75,7 +101,7 @@ fn many_threads_commit_to_many_homeservers() {
     let engine: Arc<dyn Engine> = Arc::new(open(folder.path()));
     let threads: Vec<_> = (0..8u32)
         .map(|thread| {
-            let store = Store::new(engine.clone(), crate::HomeserverId(thread % 4));
+            let store = Store::new(engine.clone(), HomeserverId(thread % 4));
             thread::spawn(move || {
                 let mut versions = Vec::new();
                 for n in 0..100 {

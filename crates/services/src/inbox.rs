@@ -142,12 +142,11 @@ impl Inboxes {
         (inbox.complete_after? <= position).then(|| inbox.after(position))
     }
 
-    /// Wakes the user's waiting syncs for something that is not in the log, such as typing.
-    pub fn ring(&self, localpart: &str) {
+    /// Whether the user's inbox takes what happens in any of these rooms.
+    pub fn follows_any(&self, localpart: &str, rooms: &[RoomNumber]) -> bool {
         let held = self.held.lock();
-        if let Some(inbox) = held.users.get(localpart) {
-            inbox.bell.send_modify(|_| {});
-        }
+        let inbox = held.users.get(localpart);
+        inbox.is_some_and(|inbox| rooms.iter().any(|room| inbox.rooms.contains(room)))
     }
 
     /// How many users have an inbox at present.

@@ -130,6 +130,8 @@ impl Services {
         ));
         let account_data = Arc::new(AccountData::new(context.clone()));
         let inboxes = Inboxes::open(&context);
+        let typing = Typing::new(context.clone());
+        let unread = Unread::new(context.clone());
         Self {
             login: Login::new(context.clone(), passwords, Arc::clone(&sessions)),
             uia: Uia::new(context.clone(), Arc::clone(&accounts)),
@@ -143,16 +145,21 @@ impl Services {
             user_directory: UserDirectory::new(context.clone()),
             timelines: Timelines::new(context.clone()),
             state_reads: StateReads::new(context.clone()),
-            syncs: Syncs::new(context.clone(), Arc::clone(&inboxes)),
+            syncs: Syncs::new(
+                context.clone(),
+                Arc::clone(&inboxes),
+                typing.clone(),
+                unread.clone(),
+            ),
             inboxes,
             rooms: Rooms::new(context.clone()),
             media: Media::new(context.clone(), media),
             receipts: Receipts::new(context.clone()),
             read_markers: ReadMarkers::new(context.clone()),
-            typing: Typing::new(context.clone()),
+            typing,
             turn: Turn::new(context.clone(), turn),
             openid: OpenId::new(context.clone()),
-            unread: Unread::new(context.clone()),
+            unread,
             account_data,
             sessions,
             accounts,

@@ -8,9 +8,11 @@
 use std::{sync::Arc, time::Duration};
 
 use kv::StoreError;
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
-use crate::{Context, filter::Filter, inbox::Inboxes, reader::Reader};
+use crate::{
+    Context, filter::Filter, inbox::Inboxes, reader::Reader, typing::Typing, unread::Unread,
+};
 
 pub mod answer;
 mod beside;
@@ -49,6 +51,8 @@ pub enum SyncError {
 pub struct Syncs {
     context: Context,
     inboxes: Arc<Inboxes>,
+    typing: Typing,
+    unread: Unread,
     sent_members: Arc<SentMembers>,
 }
 
@@ -56,8 +60,8 @@ pub struct Syncs {
 const TIMEOUT_MAX: Duration = Duration::from_secs(120);
 
 impl Syncs {
-    pub fn new(context: Context, inboxes: Arc<Inboxes>) -> Self {
-        Self { context, inboxes, sent_members: Arc::default() }
+    pub fn new(context: Context, inboxes: Arc<Inboxes>, typing: Typing, unread: Unread) -> Self {
+        Self { context, inboxes, typing, unread, sent_members: Arc::default() }
     }
 
     /// Answers at once if there is something to tell, if the device begins anew, or if it asks for
@@ -68,20 +72,45 @@ impl Syncs {
         let since = since.map_err(|_| SyncError::BadToken)?;
         let waits = since.is_some() && !query.full_state && !query.timeout.is_zero();
         let mut bell = self.inboxes.bell(reader.user.localpart());
+        let mut typing = self.typing.watch();
         let (reader, query) = (Arc::new(reader), Arc::new(query));
         loop {
             // The bell is read before the position: what happens after is rung for again.
             let rung = *bell.borrow_and_update();
             self.inboxes.published(rung).await;
-            let until = self.context.log.position();
+            let typed = *typing.borrow_and_update();
+            let until = SyncToken { log: self.context.log.position(), typing: typed };
             let answer = self.gather(&reader, &query, since, until).await?;
             if !answer.is_empty() || !waits {
                 return Ok(answer);
             }
-            match tokio::time::timeout_at(deadline, bell.changed()).await {
-                Ok(Ok(())) => {}
-                // The time is over, or the inboxes are gone because the homeserver stops.
-                Ok(Err(_)) | Err(_) => return Ok(answer),
+            let news = self.news(reader.user.localpart(), &mut bell, (&mut typing, typed));
+            if tokio::time::timeout_at(deadline, news).await.is_err() {
+                return Ok(answer);
+            }
+        }
+    }
+
+    /// Waits until there may be something to tell the user. `typed`: up to which serial number of
+    /// typing notices he was told.
+    async fn news(
+        &self,
+        localpart: &str,
+        bell: &mut watch::Receiver<u64>,
+        (typing, typed): (&mut watch::Receiver<u64>, u64),
+    ) {
+        loop {
+            tokio::select! {
+                // An error says that the other end is gone, because the homeserver stops: then
+                // there will be no news, and the timeout ends the wait.
+                Ok(()) = bell.changed() => return,
+                Ok(()) = typing.changed() => {
+                    let rooms = self.typing.changed_since(typed);
+                    if self.inboxes.follows_any(localpart, &rooms) {
+                        return;
+                    }
+                }
+                else => std::future::pending().await,
             }
         }
     }
@@ -91,7 +120,7 @@ impl Syncs {
         reader: &Arc<Reader>,
         query: &Arc<SyncQuery>,
         since: Option<SyncToken>,
-        until: u64,
+        until: SyncToken,
     ) -> Result<SyncAnswer, SyncError> {
         let syncs = self.clone();
         let (reader, query) = (Arc::clone(reader), Arc::clone(query));

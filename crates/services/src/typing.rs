@@ -135,6 +135,16 @@ impl Typing {
         }
     }
 
+    /// The rooms in which somebody began or stopped typing after the serial number.
+    pub fn changed_since(&self, serial: u64) -> Vec<RoomNumber> {
+        let rooms = self.0.rooms.lock();
+        if rooms.serial <= serial {
+            return Vec::new();
+        }
+        let changed = rooms.rooms.iter().filter(|(_, typists)| typists.serial > serial);
+        changed.map(|(room, _)| *room).collect()
+    }
+
     /// The newest serial number; what changes from now on has a greater one.
     pub fn serial(&self) -> u64 {
         *self.0.serial.borrow()

@@ -15,7 +15,7 @@ use super::{
     answer::{Events, UnreadCounts},
     gather::Gather,
 };
-use crate::{client_event::raw, filter::EventFilter, reader::RoomView};
+use crate::{client_event::raw, filter::EventFilter, reader::RoomView, unread::Count};
 
 /// Receipts that are told of one room; the newest ones.
 const RECEIPTS_MAX: usize = 1_000;
@@ -24,8 +24,6 @@ const RECEIPTS_MAX: usize = 1_000;
 pub(super) struct Beside {
     pub ephemeral: Events,
     pub account_data: Events,
-    pub unread: UnreadCounts,
-    pub unread_threads: BTreeMap<OwnedEventId, UnreadCounts>,
     /// Whether anything of it is news.
     pub changed: bool,
 }
@@ -60,8 +58,40 @@ impl Gather<'_> {
         if filter.wants_room(&room.room_id) && filter.wants_type("m.receipt") {
             ephemeral.events.extend(self.receipts(room, since)?);
         }
+        if filter.wants_room(&room.room_id) && filter.wants_type("m.typing") {
+            ephemeral.events.extend(self.typing(room, since.is_none()));
+        }
         let changed = !account_data.is_empty() || !ephemeral.is_empty();
-        Ok(Beside { ephemeral, account_data, changed, ..Beside::default() })
+        Ok(Beside { ephemeral, account_data, changed })
+    }
+
+    /// Who types in the room, if that changed.
+    fn typing(&self, room: &RoomView<'_>, begins: bool) -> Option<Box<RawValue>> {
+        #[derive(Serialize)]
+        struct Typing {
+            user_ids: Vec<OwnedUserId>,
+        }
+        let (user_ids, serial) = self.syncs().typing.in_room(room.rows.room);
+        let changed = match begins {
+            true => !user_ids.is_empty(),
+            false => serial > self.since_typing(),
+        };
+        changed.then(|| raw(&Event { content: Typing { user_ids }, event_type: "m.typing" }))
+    }
+
+    /// Counts of what the user has not read: all together, and if the client wants them by thread,
+    /// those too.
+    pub(super) fn unread(
+        &self,
+        room: &RoomView<'_>,
+    ) -> Result<(UnreadCounts, BTreeMap<OwnedEventId, UnreadCounts>), StoreError> {
+        let user = &self.reader.user;
+        let counts = self.syncs().unread.counts(self.rows, room.rows.room, user)?;
+        if !self.query.filter.room.timeline.unread_thread_notifications {
+            return Ok((counts.total().into(), BTreeMap::new()));
+        }
+        let threads = counts.threads.into_iter().map(|(root, count)| (root, count.into()));
+        Ok((counts.main.into(), threads.collect()))
     }
 
     fn receipts(
@@ -95,6 +125,12 @@ impl Gather<'_> {
             }
         }
         Ok((!content.is_empty()).then(|| raw(&Event { content, event_type: "m.receipt" })))
+    }
+}
+
+impl From<Count> for UnreadCounts {
+    fn from(count: Count) -> Self {
+        Self { highlight_count: count.highlights, notification_count: count.notifications }
     }
 }
 

@@ -28,15 +28,17 @@ use crate::{
     client_event::{EventFormat, EventView},
     filter::Format,
     inbox::Changes,
+    push_rules,
     reader::{Reader, RoomView, ignored_users},
 };
 
 pub(super) struct Gather<'a> {
     syncs: &'a Syncs,
-    rows: &'a Snapshot,
+    pub(super) rows: &'a Snapshot,
     pub(super) reader: &'a Reader,
     pub(super) query: &'a SyncQuery,
     since: Option<SyncToken>,
+    end: SyncToken,
     pub(super) until: u64,
     pub(super) format: EventFormat,
     ignored: HashSet<OwnedUserId>,
@@ -59,7 +61,7 @@ impl<'a> Gather<'a> {
         reader: &'a Reader,
         query: &'a SyncQuery,
         since: Option<SyncToken>,
-        until: u64,
+        end: SyncToken,
     ) -> Result<Self, StoreError> {
         let account_data = match &since {
             Some(since) => {
@@ -81,7 +83,8 @@ impl<'a> Gather<'a> {
             reader,
             query,
             since,
-            until,
+            end,
+            until: end.log,
             format: match query.filter.event_format {
                 Format::Client => EventFormat::Sync,
                 Format::Federation => EventFormat::Federation,
@@ -95,15 +98,23 @@ impl<'a> Gather<'a> {
         self.since.as_ref().map(|since| since.log.min(self.until))
     }
 
+    /// After which serial number the client needs typing notices.
+    pub(super) fn since_typing(&self) -> u64 {
+        // After a restart serial numbers may begin anew: then what is now is told again.
+        let since = self.since.map_or(0, |since| since.typing);
+        if since > self.end.typing { 0 } else { since }
+    }
+
+    pub(super) fn syncs(&self) -> &Syncs {
+        self.syncs
+    }
+
     pub(super) fn sent_members(&self) -> &SentMembers {
         &self.syncs.sent_members
     }
 
     pub fn answer(&self) -> Result<SyncAnswer, StoreError> {
-        let mut answer = SyncAnswer {
-            next_batch: SyncToken { log: self.until, ..SyncToken::default() }.to_string(),
-            ..SyncAnswer::default()
-        };
+        let mut answer = SyncAnswer { next_batch: self.end.to_string(), ..SyncAnswer::default() };
         let memberships = self.memberships()?;
         let numbers: Vec<RoomNumber> = memberships.iter().map(|(room, _)| *room).collect();
         let heads = store::rooms::heads(self.rows, &numbers)?;
@@ -125,9 +136,12 @@ impl<'a> Gather<'a> {
             }
             Some(_) | None => Changes::Any,
         };
-        let Changes::Some { rooms, .. } = changes else {
+        let Changes::Some { mut rooms, .. } = changes else {
             return memberships::of_user(self.rows, localpart);
         };
+        rooms.extend(self.syncs.typing.changed_since(self.since_typing()));
+        rooms.sort_unstable();
+        rooms.dedup();
         let mut memberships = Vec::with_capacity(rooms.len());
         for room in rooms {
             let membership = memberships::get(self.rows, localpart, room)?;
@@ -261,7 +275,19 @@ impl<'a> Gather<'a> {
     fn global_account_data(&self) -> Result<Events, StoreError> {
         let items = match &self.account_data {
             Some(changed) => changed.get(&None).cloned().unwrap_or_default(),
-            None => account_data::of(self.rows, self.reader.user.localpart(), None)?,
+            None => {
+                let user = &self.reader.user;
+                let mut items = account_data::of(self.rows, user.localpart(), None)?;
+                // Who changed none of them has the server's push rules.
+                if !items.iter().any(|item| item.kind == push_rules::KIND)
+                    && let Ok(rules) = push_rules::read(user, None)
+                {
+                    let content = push_rules::content(&rules).into();
+                    let kind = push_rules::KIND.to_owned();
+                    items.push(Item { room: None, kind, content, since: 0 });
+                }
+                items
+            }
         };
         Ok(beside::account_data(&items, &self.query.filter.account_data))
     }

@@ -67,14 +67,18 @@ impl Gather<'_> {
             || timeline.limited
             || !state.events().is_empty()
             || beside.changed;
-        Ok(changed.then_some(JoinedRoom {
+        if !changed {
+            return Ok(None);
+        }
+        let (unread_notifications, unread_thread_notifications) = self.unread(room)?;
+        Ok(Some(JoinedRoom {
             summary,
             state,
             timeline,
             ephemeral: beside.ephemeral,
             account_data: beside.account_data,
-            unread_notifications: beside.unread,
-            unread_thread_notifications: beside.unread_threads,
+            unread_notifications,
+            unread_thread_notifications,
         }))
     }
 

@@ -11,14 +11,17 @@ mod fold;
 struct Case {
     world: World,
     syncs: Syncs,
+    typing: Typing,
 }
 
 impl Case {
     fn new() -> Self {
         let world = World::new();
         let inboxes = Inboxes::open(&world.context);
-        let syncs = Syncs::new(world.context.clone(), inboxes);
-        Self { world, syncs }
+        let typing = Typing::new(world.context.clone());
+        let unread = Unread::new(world.context.clone());
+        let syncs = Syncs::new(world.context.clone(), inboxes, typing.clone(), unread);
+        Self { world, syncs, typing }
     }
 
     async fn sync(&self, user: &str, since: Option<&Value>, query: SyncQuery) -> Value {
@@ -237,4 +240,57 @@ async fn the_full_state_is_told_when_it_is_asked_for() {
     let room = &answer["rooms"]["join"][room.id.as_str()];
     assert_eq!(types(&room["timeline"]), [""; 0]);
     assert_eq!(types(&room["state"]).len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn typing_wakes_those_in_the_room_and_nobody_else() {
+    let case = Case::new();
+    let room = case.world.room("alice", "shared").await;
+    case.world.member(&room, "bob", "join").await;
+    let starts = [
+        case.sync("bob", None, SyncQuery::default()).await,
+        case.sync("carol", None, SyncQuery::default()).await,
+    ];
+    let query = SyncQuery { timeout: Duration::from_secs(30), ..SyncQuery::default() };
+    let begun = Instant::now();
+    let bob = async {
+        let answer = case.sync("bob", Some(&starts[0]), query.clone()).await;
+        (answer, begun.elapsed())
+    };
+    let carol = async {
+        let answer = case.sync("carol", Some(&starts[1]), query.clone()).await;
+        (answer, begun.elapsed())
+    };
+    let alice = crate::room_world::user_id("alice");
+    let typing = async {
+        tokio::task::yield_now().await;
+        case.typing.set(&alice, &room.id, Some(20_000)).await.unwrap();
+    };
+    let ((answer, bob_waited), (_, carol_waited), ()) = tokio::join!(bob, carol, typing);
+    assert!(bob_waited < Duration::from_secs(30) && carol_waited >= Duration::from_secs(30));
+    let told = &answer["rooms"]["join"][room.id.as_str()]["ephemeral"]["events"][0];
+    assert_eq!(*told, json!({ "type": "m.typing", "content": { "user_ids": [alice] } }));
+    let quiet = case.sync("bob", Some(&answer), SyncQuery::default()).await;
+    assert_eq!(room_ids(&quiet["rooms"]["join"]), ids(&[]));
+}
+
+#[tokio::test]
+async fn what_was_not_read_is_counted() {
+    let case = Case::new();
+    let room = case.world.room("alice", "shared").await;
+    case.world.member(&room, "bob", "join").await;
+    let start = case.sync("bob", None, SyncQuery::default()).await;
+    case.world.message(&room, "alice", "hello").await;
+    let answer = case.sync("bob", Some(&start), SyncQuery::default()).await;
+    let counts = &answer["rooms"]["join"][room.id.as_str()]["unread_notifications"];
+    assert_eq!(counts["notification_count"], 1);
+}
+
+#[tokio::test]
+async fn an_initial_sync_tells_the_push_rules() {
+    let case = Case::new();
+    let answer = case.sync("alice", None, SyncQuery::default()).await;
+    let rules = &answer["account_data"]["events"][0];
+    assert_eq!(rules["type"], "m.push_rules");
+    assert!(rules["content"]["global"]["override"].is_array());
 }

@@ -2,15 +2,17 @@
 //! and on a stopped one, whose store is opened for it.
 
 pub(crate) mod socket;
+mod users;
 
 use std::path::PathBuf;
 
 use ruma::OwnedServerName;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::users::{UserAct, UserCommand};
 use crate::app::Homeservers;
 
-/// An order.
+/// An order. It may hold a password, so it has no `Debug`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub(crate) enum Command {
@@ -19,6 +21,7 @@ pub(crate) enum Command {
     DeleteHomeserver { name: OwnedServerName },
     ExportHomeserver { name: OwnedServerName, file: PathBuf },
     ImportHomeserver { file: PathBuf },
+    User(UserCommand),
 }
 
 /// What to tell whoever ordered, line by line; or what went wrong.
@@ -26,30 +29,32 @@ pub(crate) type Answer = Result<Vec<String>, String>;
 
 /// Does what is ordered.
 pub(crate) async fn execute(homeservers: &Homeservers, command: Command) -> Answer {
-    let done = |text: String| Ok(vec![text]);
     match command {
         Command::ListHomeservers => {
             Ok(homeservers.names().iter().map(ToString::to_string).collect())
         }
         Command::CreateHomeserver { name } => {
-            homeservers.create(&name).await.map_err(text)?;
-            done(format!("{name} created"))
+            homeservers.create(&name).await.map_err(|error| about(&name, error))?;
+            Ok(vec![format!("{name}: created")])
         }
         Command::DeleteHomeserver { name } => {
-            homeservers.delete(&name).await.map_err(text)?;
-            done(format!("{name} deleted"))
+            homeservers.delete(&name).await.map_err(|error| about(&name, error))?;
+            Ok(vec![format!("{name}: deleted")])
         }
         Command::ExportHomeserver { name, file } => {
-            homeservers.export(&name, &file).await.map_err(text)?;
-            done(format!("{name} exported to {}", file.display()))
+            homeservers.export(&name, &file).await.map_err(|error| about(&name, error))?;
+            Ok(vec![format!("{name}: exported to {}", file.display())])
         }
         Command::ImportHomeserver { file } => {
-            let name = homeservers.import(&file).await.map_err(text)?;
-            done(format!("{name} imported"))
+            let imported = homeservers.import(&file).await;
+            let name = imported.map_err(|error| about(&file.display(), error))?;
+            Ok(vec![format!("{name}: imported")])
         }
+        Command::User(command) => users::execute(homeservers, command).await,
     }
 }
 
-fn text(error: impl std::error::Error) -> String {
-    web::error::chain(&error)
+/// What went wrong, and with what.
+fn about(what: &impl ToString, error: impl std::error::Error) -> String {
+    format!("{}: {}", what.to_string(), web::error::chain(&error))
 }

@@ -22,6 +22,9 @@ pub(crate) enum Subcommands {
     /// Create, list, export, import and delete homeservers.
     #[command(subcommand)]
     Homeserver(HomeserverCommand),
+    /// Create and deactivate users, give them new passwords.
+    #[command(subcommand)]
+    User(UserSubcommand),
 }
 
 #[derive(Clone, Debug, Args)]
@@ -63,4 +66,55 @@ pub(crate) enum HomeserverCommand {
         #[command(flatten)]
         config: ConfigFile,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum UserSubcommand {
+    /// Create a user. Without --password-stdin a password is drawn and printed.
+    Create {
+        #[command(flatten)]
+        user: User,
+        #[command(flatten)]
+        password: PasswordSource,
+        /// An administrator of the homeserver.
+        #[arg(long)]
+        admin: bool,
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+    /// Set a new password and end all sessions. Without --password-stdin one is drawn and printed.
+    ResetPassword {
+        #[command(flatten)]
+        user: User,
+        #[command(flatten)]
+        password: PasswordSource,
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+    /// End all sessions and every way to log in, for ever.
+    Deactivate {
+        #[command(flatten)]
+        user: User,
+        /// Forget the profile too.
+        #[arg(long)]
+        erase: bool,
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct User {
+    /// The name of the homeserver.
+    pub(crate) homeserver: OwnedServerName,
+    /// The user's name: what stands between the @ and the colon of his id.
+    pub(crate) localpart: String,
+}
+
+/// A password in the arguments could be read by every user of the machine.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct PasswordSource {
+    /// Read the password from the first line of the standard input.
+    #[arg(long)]
+    pub(crate) password_stdin: bool,
 }

@@ -18,8 +18,8 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::Parser;
 
 use crate::{
-    admin::Command,
-    cli::{Cli, HomeserverCommand, Subcommands},
+    admin::{Command, UserAct, UserCommand},
+    cli::{Cli, HomeserverCommand, PasswordSource, Subcommands, User, UserSubcommand},
     config::Config,
     serve::RunError,
 };
@@ -44,7 +44,11 @@ async fn run(cli: Cli) -> Result<Vec<String>, RunError> {
             Ok(vec![format!("{name}: no mistakes")])
         }
         Subcommands::Homeserver(command) => {
-            let (file, command) = order(command);
+            let (file, command) = homeserver_order(command);
+            serve::order(load(file)?, command).await
+        }
+        Subcommands::User(command) => {
+            let (file, command) = user_order(command)?;
             serve::order(load(file)?, command).await
         }
     }
@@ -55,7 +59,7 @@ fn load(file: PathBuf) -> Result<Config, RunError> {
     Ok(Config::load(&file, std::env::vars())?)
 }
 
-fn order(command: HomeserverCommand) -> (PathBuf, Command) {
+fn homeserver_order(command: HomeserverCommand) -> (PathBuf, Command) {
     match command {
         HomeserverCommand::List { config } => (config.config, Command::ListHomeservers),
         HomeserverCommand::Create { name, config } => {
@@ -71,6 +75,31 @@ fn order(command: HomeserverCommand) -> (PathBuf, Command) {
             (config.config, Command::ImportHomeserver { file: absolute(file) })
         }
     }
+}
+
+fn user_order(command: UserSubcommand) -> Result<(PathBuf, Command), RunError> {
+    let (config, user, act) = match command {
+        UserSubcommand::Create { user, password, admin, config } => {
+            (config, user, UserAct::Create { password: read(password)?, admin })
+        }
+        UserSubcommand::ResetPassword { user, password, config } => {
+            (config, user, UserAct::ResetPassword { password: read(password)? })
+        }
+        UserSubcommand::Deactivate { user, erase, config } => {
+            (config, user, UserAct::Deactivate { erase })
+        }
+    };
+    let User { homeserver, localpart } = user;
+    Ok((config.config, Command::User(UserCommand { homeserver, localpart, act })))
+}
+
+fn read(password: PasswordSource) -> Result<Option<String>, RunError> {
+    if !password.password_stdin {
+        return Ok(None);
+    }
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).map_err(RunError::Input)?;
+    Ok(Some(line.trim_end_matches(['\r', '\n']).to_owned()))
 }
 
 /// The server that runs may have another working directory.

@@ -1,6 +1,6 @@
 //! The life of the process: open, listen, serve, drain.
 
-use std::{io, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{io, io::IsTerminal, path::PathBuf, process::ExitCode, sync::Arc};
 
 use model::{clock::SystemClock, ids::SystemIds};
 use tokio::signal::unix::{SignalKind, signal};
@@ -28,6 +28,8 @@ pub(crate) enum RunError {
     Listen(#[from] ListenError),
     #[error("admin.socket {}: {cause}", path.display())]
     Socket { path: PathBuf, cause: io::Error },
+    #[error("the standard input cannot be read: {0}")]
+    Input(io::Error),
     #[error("signals cannot be received: {0}")]
     Signals(io::Error),
     #[error("{0}")]
@@ -105,7 +107,9 @@ async fn wake(homeservers: Arc<Homeservers>, drain: CancellationToken) {
 
 fn log_to_stderr(config: &Config) {
     let filter = EnvFilter::new(&config.log.filter);
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    let colours = io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours);
+    log.with_writer(io::stderr).init();
 }
 
 fn announce(shared: &Shared, listeners: &Listeners) {

@@ -78,8 +78,11 @@ impl Homeservers {
         let found = directory.read(directory::homeservers).await?;
         let mut hosts = HashMap::new();
         for configured in &shared.config.homeservers {
-            for host in &configured.hosts {
-                hosts.insert(host.clone(), configured.server_name.clone());
+            let client = configured.client_url.iter().filter_map(|url| url.host_str());
+            let federation = configured.federation_address.iter().map(|name| name.host());
+            let further = configured.hosts.iter().map(String::as_str);
+            for host in further.chain(client).chain(federation) {
+                hosts.insert(host.to_owned(), configured.server_name.clone());
             }
         }
         let homeservers = Arc::new_cyclic(|this| Self {

@@ -41,8 +41,7 @@ pub(crate) fn router(homeservers: Arc<Homeservers>) -> Router {
 
 /// The homeserver that a client means.
 pub(crate) fn of_client(homeservers: &Homeservers, origin: &Origin) -> Option<OwnedServerName> {
-    let named = |name: &Option<String>| homeservers.named(name.as_deref()?);
-    named(&origin.host).or_else(|| named(&origin.tls_name)).or_else(|| homeservers.only())
+    named(homeservers, origin).or_else(|| homeservers.only())
 }
 
 /// The homeserver that another server means.
@@ -55,7 +54,13 @@ fn of_server(
         .get(AUTHORIZATION)
         .and_then(|value| XMatrix::try_from(value).ok()?.destination)
         .and_then(|destination| homeservers.named(destination.as_str()));
-    destination.or_else(|| of_client(homeservers, origin))
+    // Never the only one for want of a better: its keys would be taken for another server's.
+    destination.or_else(|| named(homeservers, origin))
+}
+
+fn named(homeservers: &Homeservers, origin: &Origin) -> Option<OwnedServerName> {
+    let find = |name: &Option<String>| homeservers.named(name.as_deref()?);
+    find(&origin.host).or_else(|| find(&origin.tls_name))
 }
 
 /// The Server-Server API of whichever homeserver of this process the host header names: what they

@@ -18,9 +18,9 @@ async fn commands_arrive(path: &Path) {
     let order = async |command: Command| send(path, &command).await.unwrap().unwrap();
     assert_eq!(order(Command::ListHomeservers).await.unwrap(), ["acme.example"]);
     let create = Command::CreateHomeserver { name: "globex.example".try_into().unwrap() };
-    assert_eq!(order(create.clone()).await.unwrap(), ["globex.example created"]);
+    assert_eq!(order(create.clone()).await.unwrap(), ["globex.example: created"]);
     let refused = order(create).await.unwrap_err();
-    assert_eq!(refused, "there is a homeserver of this name already");
+    assert_eq!(refused, "globex.example: there is a homeserver of this name already");
 
     drain.cancel();
     task.await.unwrap();

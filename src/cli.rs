@@ -17,6 +17,12 @@ pub(crate) struct Cli {
 pub(crate) enum Subcommands {
     /// Run the server in the foreground.
     Serve(ConfigFile),
+    /// Show two companies that talk to each other, and stay up for any client.
+    Demo {
+        /// Where everything is kept.
+        #[arg(long, value_name = "FOLDER", default_value = "data/demo")]
+        folder: PathBuf,
+    },
     /// Name every mistake in a configuration.
     Check(ConfigFile),
     /// Create, list, export, import and delete homeservers.

@@ -171,9 +171,18 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|cause| ConfigError::Unreadable { path: path.to_owned(), cause })?;
-        Self::parse(&text, environment).map_err(|mut list| {
+        Self::named(path, &text, environment)
+    }
+
+    /// The same of a text, which messages call by this name.
+    pub(crate) fn named(
+        name: &Path,
+        text: &str,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        Self::parse(text, environment).map_err(|mut list| {
             list.sort_by_key(|mistake| mistake.place.clone());
-            ConfigError::Mistakes { mistakes: Mistakes { file: path.to_owned(), list } }
+            ConfigError::Mistakes { mistakes: Mistakes { file: name.to_owned(), list } }
         })
     }
 

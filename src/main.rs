@@ -5,6 +5,7 @@ mod app;
 mod cli;
 mod client;
 mod config;
+mod demo;
 mod http;
 mod serve;
 #[cfg(test)]
@@ -36,6 +37,10 @@ async fn run(cli: Cli) -> Result<Vec<String>, RunError> {
     match cli.command {
         Subcommands::Serve(file) => {
             serve::serve(load(file.config)?).await?;
+            Ok(Vec::new())
+        }
+        Subcommands::Demo { folder } => {
+            demo::run(folder, std::env::vars()).await?;
             Ok(Vec::new())
         }
         Subcommands::Check(file) => {

@@ -1,6 +1,6 @@
 //! The life of the process: open, listen, serve, drain.
 
-use std::{io, io::IsTerminal, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{io, io::IsTerminal, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
 
 use model::{clock::SystemClock, ids::SystemIds};
 use tokio::signal::unix::{SignalKind, signal};
@@ -11,6 +11,7 @@ use crate::{
     admin::{self, Command, socket::AdminSocket},
     app::{Homeservers, Shared, StartError, open_store, router},
     config::{Config, ConfigError},
+    demo::DemoError,
     http::{ListenError, Listeners},
     workers::{self, Supervisor},
 };
@@ -32,38 +33,63 @@ pub(crate) enum RunError {
     Input(io::Error),
     #[error("signals cannot be received: {0}")]
     Signals(io::Error),
+    #[error("the demonstration cannot start: {0}")]
+    Demo(#[from] DemoError),
     #[error("{0}")]
     Refused(String),
+}
+
+/// A process that has opened its store and bound its sockets.
+pub(crate) struct Server {
+    pub(crate) homeservers: Arc<Homeservers>,
+    listeners: Listeners,
+    socket: AdminSocket,
 }
 
 /// Serves until a signal says to stop.
 pub(crate) async fn serve(config: Config) -> Result<(), RunError> {
     log_to_stderr(&config);
     let stop = stop_signal().map_err(RunError::Signals)?;
-    let homeservers = open(config).await?;
-    let shared = homeservers.shared().clone();
-    let listeners = Listeners::bind(&shared.config.http).await?;
-    let path = &shared.config.admin.socket;
-    let socket =
-        AdminSocket::bind(path).map_err(|cause| RunError::Socket { path: path.clone(), cause })?;
-    announce(&shared, &listeners);
-
-    let drain = shared.drain.clone();
-    let workers = Supervisor::new(drain.clone());
-    workers::of_process(listeners.certificates().cloned(), &workers);
-    let admin = tokio::spawn(socket.serve(homeservers.clone(), drain.clone()));
-    let waking = tokio::spawn(wake(homeservers.clone(), drain.clone()));
-    let stopping = drain.clone();
-    tokio::spawn(async move {
-        stop.await;
-        tracing::info!("stopping");
-        stopping.cancel();
-    });
-    listeners.serve(router(homeservers.clone()), drain).await;
-    tokio::join!(workers.stopped(), homeservers.close());
-    let _ = tokio::join!(admin, waking);
-    tracing::info!("stopped");
+    Server::start(config).await?.run(stop).await;
     Ok(())
+}
+
+impl Server {
+    pub(crate) async fn start(config: Config) -> Result<Self, RunError> {
+        let homeservers = open(config).await?;
+        let shared = homeservers.shared().clone();
+        let listeners = Listeners::bind(&shared.config.http).await?;
+        let path = &shared.config.admin.socket;
+        let socket = AdminSocket::bind(path)
+            .map_err(|cause| RunError::Socket { path: path.clone(), cause })?;
+        announce(&shared, &listeners);
+        Ok(Self { homeservers, listeners, socket })
+    }
+
+    /// Where the first TLS listener is.
+    pub(crate) fn tls_address(&self) -> Option<SocketAddr> {
+        self.listeners.tls_addresses().first().copied()
+    }
+
+    /// Serves until `stop`, and then until the requests in progress are answered.
+    pub(crate) async fn run(self, stop: impl Future<Output = ()> + Send + 'static) {
+        let Self { homeservers, listeners, socket } = self;
+        let drain = homeservers.shared().drain.clone();
+        let workers = Supervisor::new(drain.clone());
+        workers::of_process(listeners.certificates().cloned(), &workers);
+        let admin = tokio::spawn(socket.serve(homeservers.clone(), drain.clone()));
+        let waking = tokio::spawn(wake(homeservers.clone(), drain.clone()));
+        let stopping = drain.clone();
+        tokio::spawn(async move {
+            stop.await;
+            tracing::info!("stopping");
+            stopping.cancel();
+        });
+        listeners.serve(router(homeservers.clone()), drain).await;
+        tokio::join!(workers.stopped(), homeservers.close());
+        let _ = tokio::join!(admin, waking);
+        tracing::info!("stopped");
+    }
 }
 
 /// Does an order: through the process that runs on this configuration, or by opening its store.
@@ -105,7 +131,7 @@ async fn wake(homeservers: Arc<Homeservers>, drain: CancellationToken) {
     }
 }
 
-fn log_to_stderr(config: &Config) {
+pub(crate) fn log_to_stderr(config: &Config) {
     let filter = EnvFilter::new(&config.log.filter);
     let colours = io::stderr().is_terminal();
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours);
@@ -125,7 +151,7 @@ fn announce(shared: &Shared, listeners: &Listeners) {
 }
 
 /// Resolves when the system or the terminal asks us to stop.
-fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+pub(crate) fn stop_signal() -> io::Result<impl Future<Output = ()> + Send + 'static> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     Ok(async move {

@@ -78,7 +78,8 @@ impl Layout {
         options.set_write_buffer_manager(&self.buffers);
         // Bounds the time that recovery takes, and the disk that the log takes.
         options.set_max_total_wal_size(32 * MIB as u64);
-        options.set_max_background_jobs(2);
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        options.set_max_background_jobs((cores / 2).clamp(2, 8) as i32);
         options.set_max_open_files(512);
         options.set_bytes_per_sync(MIB as u64);
         // One thread writes.
@@ -95,14 +96,18 @@ impl Layout {
     }
 
     pub fn family(&self, profile: Profile) -> Result<Options, rocksdb::Error> {
-        let mut options = Options::default().get_options_from_string(SCANS_PAST_DELETIONS)?;
+        let text = match profile {
+            Profile::Ordered => format!("{SCANS_PAST_DELETIONS};{DICTIONARY}"),
+            Profile::Random | Profile::Expiring { .. } => SCANS_PAST_DELETIONS.to_owned(),
+        };
+        let mut options = Options::default().get_options_from_string(text)?;
         options.add_compact_on_deletion_collector_factory(1_024, 512, 0.5);
         options.set_write_buffer_size(8 * MIB);
         options.set_max_write_buffer_number(3);
         // Thirty families that hold little must not take thirty large arenas.
         options.set_arena_block_size(64 << 10);
         options.set_max_bytes_for_level_base(64 * MIB as u64);
-        options.set_target_file_size_base(16 * MIB as u64);
+        options.set_target_file_size_base(32 * MIB as u64);
         options.set_compression_type(DBCompressionType::Lz4);
         options.set_bottommost_compression_type(DBCompressionType::Zstd);
         let mut blocks = BlockBasedOptions::default();
@@ -113,10 +118,7 @@ impl Layout {
         blocks.set_format_version(6);
         match profile {
             Profile::Random => point_reads(&mut blocks),
-            Profile::Ordered => {
-                blocks.set_block_size(16 << 10);
-                compress_with_dictionary(&mut options);
-            }
+            Profile::Ordered => blocks.set_block_size(16 << 10),
             Profile::Expiring { ttl_s } => {
                 point_reads(&mut blocks);
                 self.expire(&mut options, ttl_s);
@@ -146,6 +148,11 @@ impl Layout {
 const SCANS_PAST_DELETIONS: &str =
     "memtable_op_scan_flush_trigger=5000;memtable_max_range_deletions=500";
 
+/// Rows of one table resemble each other more than the rows of one block do. Without its limit, the
+/// buffer for training would hold a whole table file.
+const DICTIONARY: &str = "bottommost_compression_opts={enabled=true;level=3;\
+    max_dict_bytes=16384;zstd_max_train_bytes=1638400;max_dict_buffer_bytes=4194304}";
+
 /// Bits of a Bloom filter per key: about one miss in a hundred reads a block for nothing.
 const FILTER_BITS: f64 = 10.0;
 
@@ -153,20 +160,4 @@ fn point_reads(blocks: &mut BlockBasedOptions) {
     blocks.set_block_size(8 << 10);
     blocks.set_bloom_filter(FILTER_BITS, false);
     blocks.set_optimize_filters_for_memory(true);
-}
-
-/// Rows of one table resemble each other more than the rows of one block do.
-fn compress_with_dictionary(options: &mut Options) {
-    const WINDOW_BITS: i32 = -14;
-    const LEVEL: i32 = 3;
-    const STRATEGY: i32 = 0;
-    const DICTIONARY_BYTES: i32 = 16 << 10;
-    options.set_bottommost_compression_options(
-        WINDOW_BITS,
-        LEVEL,
-        STRATEGY,
-        DICTIONARY_BYTES,
-        true,
-    );
-    options.set_bottommost_zstd_max_train_bytes(DICTIONARY_BYTES * 100, true);
 }

@@ -8,14 +8,18 @@
 mod account;
 mod account_data;
 mod admin;
+mod alias;
 mod asked;
 mod caller;
 mod capabilities;
+mod create_room;
 mod devices;
+mod directory;
 mod error;
 mod event;
 mod filter;
 mod login;
+mod membership;
 mod messages;
 mod openid;
 mod profile;
@@ -23,6 +27,8 @@ mod push_rules;
 mod pushers;
 mod register;
 mod relations;
+mod room_error;
+mod send;
 mod state_read;
 mod sync;
 mod tags;
@@ -52,6 +58,7 @@ pub(crate) fn router(_settings: &Settings) -> Router<App> {
         .merge(accounts())
         .merge(own_data())
         .merge(reading())
+        .merge(rooms())
         .into_router()
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
 }
@@ -132,12 +139,34 @@ fn reading() -> Routes<App> {
         .at("/_matrix/client/v3/rooms/{roomId}/event/{eventId}", get(event::get_room_event))
         .at("/_matrix/client/v3/rooms/{roomId}/context/{eventId}", get(event::get_context))
         .at("/_matrix/client/v3/rooms/{roomId}/state", get(state_read::get_state_events))
-        .at_each(&["/_matrix/client/v3/rooms/{roomId}/state/{eventType}", "/_matrix/client/v3/rooms/{roomId}/state/{eventType}/"], get(state_read::get_state_event_for_empty_key))
-        .at("/_matrix/client/v3/rooms/{roomId}/state/{eventType}/{stateKey}", get(state_read::get_state_event_for_key))
+        .at_each(&["/_matrix/client/v3/rooms/{roomId}/state/{eventType}", "/_matrix/client/v3/rooms/{roomId}/state/{eventType}/"], get(state_read::get_state_event_for_empty_key).put(send::send_state_event_without_key))
+        .at("/_matrix/client/v3/rooms/{roomId}/state/{eventType}/{stateKey}", get(state_read::get_state_event_for_key).put(send::send_state_event))
         .at("/_matrix/client/v3/rooms/{roomId}/members", get(state_read::get_member_events))
         .at("/_matrix/client/v3/rooms/{roomId}/joined_members", get(state_read::joined_members))
         .at("/_matrix/client/v1/rooms/{roomId}/relations/{eventId}", get(relations::get_relating_events))
         .at("/_matrix/client/v1/rooms/{roomId}/relations/{eventId}/{relType}", get(relations::get_relating_events_with_rel_type))
         .at("/_matrix/client/v1/rooms/{roomId}/relations/{eventId}/{relType}/{eventType}", get(relations::get_relating_events_with_rel_type_and_event_type))
         .at("/_matrix/client/v1/rooms/{roomId}/threads", get(relations::get_threads))
+}
+
+/// What changes rooms, and how rooms are found.
+#[rustfmt::skip]
+fn rooms() -> Routes<App> {
+    Routes::new()
+        .at("/_matrix/client/v3/createRoom", post(create_room::create_room))
+        .at("/_matrix/client/v3/rooms/{roomId}/join", post(membership::join_room_by_id))
+        .at("/_matrix/client/v3/join/{roomIdOrAlias}", post(membership::join_room_by_id_or_alias))
+        .at("/_matrix/client/v3/knock/{roomIdOrAlias}", post(membership::knock_room))
+        .at("/_matrix/client/v3/rooms/{roomId}/leave", post(membership::leave_room))
+        .at("/_matrix/client/v3/rooms/{roomId}/forget", post(membership::forget_room))
+        .at("/_matrix/client/v3/rooms/{roomId}/invite", post(membership::invite_user))
+        .at("/_matrix/client/v3/rooms/{roomId}/kick", post(membership::kick_user))
+        .at("/_matrix/client/v3/rooms/{roomId}/ban", post(membership::ban_user))
+        .at("/_matrix/client/v3/rooms/{roomId}/unban", post(membership::unban_user))
+        .at("/_matrix/client/v3/rooms/{roomId}/send/{eventType}/{txnId}", put(send::send_message_event))
+        .at("/_matrix/client/v3/rooms/{roomId}/redact/{eventId}/{txnId}", put(send::redact_event))
+        .at("/_matrix/client/v3/rooms/{roomId}/aliases", get(alias::aliases))
+        .at("/_matrix/client/v3/directory/room/{roomAlias}", get(alias::get_alias).put(alias::create_alias).delete(alias::delete_alias))
+        .at("/_matrix/client/v3/directory/list/room/{roomId}", get(directory::get_room_visibility).put(directory::set_room_visibility))
+        .at("/_matrix/client/v3/publicRooms", get(directory::get_public_rooms).post(directory::get_public_rooms_filtered))
 }

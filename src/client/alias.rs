@@ -8,10 +8,10 @@ use ruma::{
         room::aliases,
     },
 };
-use services::{rooms::WriteError, sessions::Caller};
+use services::rooms::WriteError;
 use web::{ErrorKind, Matrix};
 
-use super::error::Error;
+use super::{caller::Caller, error::Error};
 use crate::app::App;
 
 /// `PUT /_matrix/client/v3/directory/room/{roomAlias}`

@@ -13,16 +13,13 @@ use ruma::{
 };
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use services::{
-    rooms::{
-        create::{NewRoom, Preset},
-        membership::NewMembership,
-    },
-    sessions::Caller,
+use services::rooms::{
+    create::{NewRoom, Preset},
+    membership::NewMembership,
 };
 use web::{ErrorKind, Matrix};
 
-use super::error::Error;
+use super::{caller::Caller, error::Error};
 use crate::app::App;
 
 /// `POST /_matrix/client/v3/createRoom`
@@ -34,7 +31,9 @@ pub(crate) async fn create_room(
     let invited = request.invite.clone();
     let is_direct = request.is_direct;
     let rooms = &app.services.rooms;
-    let room_id = rooms.create(new_room(&app, &caller, request)?).await?;
+    let mut new = new_room(&app, &caller, request)?;
+    new.creator_profile = rooms.profile_of(&caller.user_id).await?;
+    let room_id = rooms.create(new).await?;
     for target in invited {
         let mut content = Map::new();
         if is_direct {
@@ -78,6 +77,7 @@ fn new_room(app: &App, caller: &Caller, request: Request) -> Result<NewRoom, Err
         creator: caller.user_id.clone(),
         version,
         preset,
+        creator_profile: Map::new(),
         creation_content: match &request.creation_content {
             Some(content) => object(content, "creation_content")?,
             None => Map::new(),

@@ -9,12 +9,12 @@ use ruma::{
         },
         room::Visibility,
     },
-    directory::{PublicRoomsChunk, RoomNetwork},
+    directory::RoomNetwork,
 };
-use services::{rooms::public::{PublicRooms, Wanted}, sessions::Caller};
+use services::rooms::public::{PublicRooms, Wanted};
 use web::Matrix;
 
-use super::error::Error;
+use super::{caller::Caller, error::Error};
 use crate::app::App;
 
 /// Rooms of a page, when the client does not say, and at most.
@@ -100,9 +100,7 @@ async fn page(
 ) -> Result<PublicRooms, Error> {
     let rooms = &app.services.rooms;
     Ok(match server {
-        Some(server) if server != app.server_name => {
-            rooms.public_rooms_of(&server, wanted).await?
-        }
+        Some(server) if server != app.server_name => rooms.public_rooms_of(&server, wanted).await?,
         _ => rooms.public_rooms(wanted).await?,
     })
 }

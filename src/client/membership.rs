@@ -7,24 +7,24 @@ use ruma::{
         knock::knock_room,
         membership::{
             ban_user, forget_room,
-            invite_user::{self, v3::InvitationRecipient},
+            invite_user::{
+                self,
+                v3::{InvitationRecipient, InviteUserId},
+            },
             join_room_by_id, join_room_by_id_or_alias, kick_user, leave_room, unban_user,
         },
     },
     events::room::member::MembershipState,
 };
 use serde_json::{Map, Value};
-use services::{
-    rooms::{
-        WriteError,
-        join::{JoinError, Joining},
-        membership::NewMembership,
-    },
-    sessions::Caller,
+use services::rooms::{
+    WriteError,
+    join::{JoinError, Joining},
+    membership::NewMembership,
 };
 use web::{ErrorKind, Matrix};
 
-use super::error::Error;
+use super::{caller::Caller, error::Error};
 use crate::app::App;
 
 /// `POST /_matrix/client/v3/rooms/{roomId}/join`
@@ -58,7 +58,7 @@ pub(crate) async fn knock_room(
 ) -> Result<Matrix<knock_room::v3::Response>, Error> {
     let (room_id, via) = find(&app, request.room_id_or_alias, request.via).await?;
     let content = content(&app, &caller, request.reason).await?;
-    let user = caller.user_id;
+    let user = caller.user_id.clone();
     let knocking = Joining { user, room_id: room_id.clone(), via, content };
     app.services.rooms.knock(knocking).await?;
     Ok(Matrix(knock_room::v3::Response { room_id }))
@@ -72,7 +72,7 @@ pub(crate) async fn leave_room(
 ) -> Result<Matrix<leave_room::v3::Response>, Error> {
     let mut content = Map::new();
     content.extend(request.reason.map(|reason| ("reason".to_owned(), reason.into())));
-    let user = caller.user_id;
+    let user = caller.user_id.clone();
     let leaving = Joining { user, room_id: request.room_id, via: Vec::new(), content };
     match app.services.rooms.leave(leaving).await {
         Ok(()) => Ok(Matrix(leave_room::v3::Response::new())),
@@ -99,7 +99,7 @@ pub(crate) async fn invite_user(
     caller: Caller,
     Matrix(request): Matrix<invite_user::v3::Request>,
 ) -> Result<Matrix<invite_user::v3::Response>, Error> {
-    let InvitationRecipient::UserId { user_id, reason } = request.recipient else {
+    let InvitationRecipient::UserId(InviteUserId { user_id, reason }) = request.recipient else {
         let message = "Invitations go to Matrix ids: there is no identity server";
         return Err(web::Error::bad_request(ErrorKind::ThreepidDenied, message).into());
     };
@@ -159,7 +159,7 @@ async fn join(
     via: Vec<OwnedServerName>,
     content: Map<String, Value>,
 ) -> Result<OwnedRoomId, Error> {
-    let joining = Joining { user: caller.user_id, room_id: room_id.clone(), via, content };
+    let joining = Joining { user: caller.user_id.clone(), room_id: room_id.clone(), via, content };
     app.services.rooms.join(joining).await?;
     Ok(room_id)
 }

@@ -42,6 +42,7 @@ pub(crate) async fn set_profile_field(
     let missing = || web::Error::missing_param("The body has no value for this field");
     let value = body.get(&name).ok_or_else(missing)?;
     app.services.profiles.set(&caller, &name, Some(value)).await?;
+    app.services.rooms.spread_profile(&caller.user_id).await?;
     Ok(Json(json!({})))
 }
 
@@ -53,6 +54,7 @@ pub(crate) async fn delete_profile_field(
 ) -> Result<Json<Value>, Error> {
     caller.must_be(&parse(user)?)?;
     app.services.profiles.set(&caller, &name, None).await?;
+    app.services.rooms.spread_profile(&caller.user_id).await?;
     Ok(Json(json!({})))
 }
 

@@ -1,8 +1,10 @@
 //! How errors of writing to rooms look to clients.
 
 use http::StatusCode;
+use serde_json::json;
 use services::rooms::{
-    WriteError, create::CreateError, join::JoinError, receive::ReceiveError, remote::RemoteError,
+    WriteError, create::CreateError, directory::AliasError, join::JoinError, receive::ReceiveError,
+    remote::RemoteError,
 };
 use web::ErrorKind;
 
@@ -33,7 +35,21 @@ impl From<WriteError> for Error {
             WriteError::Store(error) => error.into(),
             error @ (WriteError::Contended
             | WriteError::MissingAuthEvent
+            | WriteError::Unresolvable(_)
             | WriteError::NeedsRows) => Self(web::Error::internal(error)),
+        }
+    }
+}
+
+impl From<AliasError> for Error {
+    fn from(error: AliasError) -> Self {
+        match error {
+            AliasError::Invalid => Self(web::Error::invalid_param("That is no alias")),
+            AliasError::PointsElsewhere => {
+                let message = "The alias does not point to the room";
+                Self(web::Error::bad_request(ErrorKind::BadAlias, message))
+            }
+            AliasError::Write(error) => error.into(),
         }
     }
 }
@@ -57,11 +73,15 @@ impl From<JoinError> for Error {
     fn from(error: JoinError) -> Self {
         match error {
             JoinError::NoServers => Self(web::Error::not_found("No known server is in the room")),
-            JoinError::Remote(error) | JoinError::Receive(ReceiveError::Remote(error)) => error.into(),
+            JoinError::Remote(error) | JoinError::Receive(ReceiveError::Remote(error)) => {
+                error.into()
+            }
             JoinError::Receive(error @ ReceiveError::Incomplete) => {
                 Self(bad_gateway().caused_by(error))
             }
-            JoinError::Write(error) | JoinError::Receive(ReceiveError::Write(error)) => error.into(),
+            JoinError::Write(error) | JoinError::Receive(ReceiveError::Write(error)) => {
+                error.into()
+            }
         }
     }
 }
@@ -71,7 +91,7 @@ impl From<RemoteError> for Error {
         match error {
             RemoteError::Refused { status, errcode, message, .. } if status < 500 => {
                 let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
-                Self(web::Error::new(status, ErrorKind::from(errcode), message))
+                Self(web::Error::new(status, kind(&errcode), message))
             }
             error @ (RemoteError::Refused { .. }
             | RemoteError::Unreachable
@@ -83,4 +103,9 @@ impl From<RemoteError> for Error {
 fn bad_gateway() -> web::Error {
     let message = "The other server is of no help at the moment";
     web::Error::new(StatusCode::BAD_GATEWAY, ErrorKind::Unknown, message)
+}
+
+/// The code as it is, if it is one of Matrix'.
+fn kind(errcode: &str) -> ErrorKind {
+    serde_json::from_value(json!({ "errcode": errcode })).unwrap_or(ErrorKind::Unknown)
 }

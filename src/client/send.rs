@@ -1,22 +1,15 @@
 //! Sending message events, state events and redactions.
 
-use axum::extract::State;
+use axum::extract::{Path, State};
 use ruma::{
-    OwnedEventId, OwnedRoomId,
-    api::client::{
-        message::send_message_event,
-        redact::redact_event,
-        state::send_state_event,
-    },
+    OwnedEventId, OwnedRoomId, RoomId,
+    api::client::{message::send_message_event, redact::redact_event},
 };
-use serde_json::{json, value::RawValue};
-use services::{
-    rooms::send::{NewEvent, Transaction},
-    sessions::Caller,
-};
-use web::Matrix;
+use serde_json::{Map, Value, json, value::RawValue};
+use services::rooms::send::{NewEvent, Transaction};
+use web::{Json, JsonBody, Matrix};
 
-use super::error::Error;
+use super::{caller::Caller, error::Error};
 use crate::app::App;
 
 /// `PUT /_matrix/client/v3/rooms/{roomId}/send/{eventType}/{txnId}`
@@ -28,7 +21,7 @@ pub(crate) async fn send_message_event(
     let path = format!("send/{}/{}", request.room_id, request.event_type);
     let new = NewEvent {
         transaction: transaction(&caller, path, request.txn_id.as_str()),
-        sender: caller.user_id,
+        sender: caller.user_id.clone(),
         event_type: request.event_type.to_string(),
         state_key: None,
         content: request.body.into_json(),
@@ -43,20 +36,49 @@ pub(crate) async fn send_message_event(
 pub(crate) async fn send_state_event(
     State(app): State<App>,
     caller: Caller,
-    Matrix(request): Matrix<send_state_event::v3::Request>,
-) -> Result<Matrix<send_state_event::v3::Response>, Error> {
+    Path((room_id, event_type, state_key)): Path<(String, String, String)>,
+    JsonBody(content): JsonBody<Map<String, Value>>,
+) -> Result<Json<Value>, Error> {
+    let room_id = RoomId::parse(room_id).map_err(invalid)?;
+    let event_id = send_state(&app, &caller, &room_id, (event_type, state_key), content).await?;
+    Ok(Json(json!({ "event_id": event_id })))
+}
+
+/// `PUT /_matrix/client/v3/rooms/{roomId}/state/{eventType}`: the state key is empty.
+pub(crate) async fn send_state_event_without_key(
+    State(app): State<App>,
+    caller: Caller,
+    Path((room_id, event_type)): Path<(String, String)>,
+    JsonBody(content): JsonBody<Map<String, Value>>,
+) -> Result<Json<Value>, Error> {
+    let room_id = RoomId::parse(room_id).map_err(invalid)?;
+    let place = (event_type, String::new());
+    let event_id = send_state(&app, &caller, &room_id, place, content).await?;
+    Ok(Json(json!({ "event_id": event_id })))
+}
+
+async fn send_state(
+    app: &App,
+    caller: &Caller,
+    room_id: &RoomId,
+    (event_type, state_key): (String, String),
+    content: Map<String, Value>,
+) -> Result<OwnedEventId, Error> {
+    let rooms = &app.services.rooms;
+    if event_type == "m.room.canonical_alias" {
+        rooms.check_canonical_alias(room_id, &content).await?;
+    }
+    let content = Value::Object(content);
     let new = NewEvent {
-        sender: caller.user_id,
-        event_type: request.event_type.to_string(),
-        state_key: Some(request.state_key),
-        content: request.body.into_json(),
+        sender: caller.user_id.clone(),
+        event_type,
+        state_key: Some(state_key),
+        content: raw(&content),
         redacts: None,
         timestamp_ms: None,
         transaction: None,
     };
-    app.services.rooms.check_state(&new).await?;
-    let event_id = send(&app, &request.room_id, new).await?;
-    Ok(Matrix(send_state_event::v3::Response { event_id }))
+    Ok(rooms.send(room_id, new).await?)
 }
 
 /// `PUT /_matrix/client/v3/rooms/{roomId}/redact/{eventId}/{txnId}`
@@ -72,7 +94,7 @@ pub(crate) async fn redact_event(
     let path = format!("redact/{}/{}", request.room_id, request.event_id);
     let new = NewEvent {
         transaction: transaction(&caller, path, request.txn_id.as_str()),
-        sender: caller.user_id,
+        sender: caller.user_id.clone(),
         event_type: "m.room.redaction".to_owned(),
         state_key: None,
         content: raw(&content),
@@ -98,4 +120,8 @@ fn transaction(caller: &Caller, path: String, id: &str) -> Option<Transaction> {
 
 fn raw(content: &serde_json::Value) -> Box<RawValue> {
     serde_json::value::to_raw_value(content).expect("a JSON value is always JSON text")
+}
+
+fn invalid(error: ruma::IdParseError) -> web::Error {
+    web::Error::invalid_param(error.to_string())
 }

@@ -2,6 +2,7 @@
 
 use kv::StoreError;
 use ruma::{OwnedRoomAliasId, OwnedRoomId, OwnedServerName, RoomAliasId, RoomId, UserId};
+use serde_json::{Map, Value};
 use store::aliases::{self, Alias};
 
 use super::{Draft, Rooms, WriteError, remote::RemoteError};
@@ -10,6 +11,25 @@ use super::{Draft, Rooms, WriteError, remote::RemoteError};
 pub(super) const ALIAS_IN_USE: &str = "the alias is taken";
 const NOT_YOURS: &str = "only its creator, or who may send m.room.canonical_alias, may do that";
 const NO_SUCH_ALIAS: &str = "there is no such alias";
+
+/// Why an alias cannot be called one of the room's.
+#[derive(Debug, thiserror::Error)]
+pub enum AliasError {
+    #[error("that is no alias")]
+    Invalid,
+    #[error("the alias does not point to the room")]
+    PointsElsewhere,
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+/// Every alias that the content of an `m.room.canonical_alias` names.
+fn aliases_of(content: &Map<String, Value>) -> Vec<String> {
+    let alternatives = content.get("alt_aliases").and_then(Value::as_array);
+    let alternatives = alternatives.into_iter().flatten();
+    let all = content.get("alias").into_iter().chain(alternatives);
+    all.filter_map(Value::as_str).filter(|alias| !alias.is_empty()).map(str::to_owned).collect()
+}
 
 /// Lets the alias point to the draft's room, with the draft's commit.
 pub(super) fn claim(
@@ -54,6 +74,35 @@ impl Rooms {
         let room_id = self.local_alias(alias).await;
         let room_id = room_id.map_err(|_| RemoteError::Unreachable)?;
         Ok(room_id.map(|room_id| (room_id, vec![self.context().server_name.clone()])))
+    }
+
+    /// The aliases that a new `m.room.canonical_alias` adds must point to the room.
+    pub async fn check_canonical_alias(
+        &self,
+        room_id: &RoomId,
+        content: &Map<String, Value>,
+    ) -> Result<(), AliasError> {
+        let room = self.get(room_id).await?;
+        let current = self.read(room.number, |rows| {
+            let head = store::rooms::head(rows.snapshot, rows.room)?;
+            let Some(head) = head else { return Ok(None) };
+            rows.state(head.state).event("m.room.canonical_alias", "")
+        });
+        let current = current.await.map_err(WriteError::from)?;
+        let current: Map<String, Value> =
+            current.and_then(|event| event.pdu.content_as()).unwrap_or_default();
+        let known = aliases_of(&current);
+        for alias in aliases_of(content) {
+            if known.contains(&alias) {
+                continue;
+            }
+            let alias = RoomAliasId::parse(&alias).map_err(|_| AliasError::Invalid)?;
+            let found = self.resolve_alias(&alias).await;
+            if !found.is_ok_and(|found| found.is_some_and(|(found, _)| found == room_id)) {
+                return Err(AliasError::PointsElsewhere);
+            }
+        }
+        Ok(())
     }
 
     /// Lets a free alias of this homeserver point to a room that a joined user names.

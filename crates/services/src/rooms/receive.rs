@@ -315,8 +315,10 @@ impl Rooms {
 /// Events fetched one by one before the whole state is asked for.
 const STATE_FETCHED_ONE_BY_ONE_MAX: usize = 20;
 
-/// The events, each after those of its auth events that are among them.
-pub(super) fn by_auth(events: Vec<Arc<Pdu>>) -> Vec<Arc<Pdu>> {
+/// The events, each after those of its auth events that are among them; the create event, which
+/// authorises everything without being named since version 12, is first.
+pub(super) fn by_auth(mut events: Vec<Arc<Pdu>>) -> Vec<Arc<Pdu>> {
+    events.sort_by_key(|event| !event.is_at("m.room.create", ""));
     let mut pending: std::collections::HashMap<OwnedEventId, Arc<Pdu>> =
         events.iter().map(|event| (event.event_id.clone(), Arc::clone(event))).collect();
     let mut sorted = Vec::with_capacity(pending.len());

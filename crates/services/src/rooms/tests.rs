@@ -1,3 +1,6 @@
+mod federated;
+mod network;
+
 use std::sync::Arc;
 
 use kv::{HomeserverId, MemoryEngine, Store};

@@ -92,13 +92,12 @@ impl Draft<'_> {
         Ok(allowed.is_err())
     }
 
-    /// The create event, also of a room that is only being imported.
-    fn create_event(&mut self) -> Result<Option<Arc<Pdu>>, WriteError> {
-        let mut stored = self.drafted.stored.values();
-        if let Some(create) = stored.find(|event| event.pdu.is_at("m.room.create", "")) {
-            return Ok(Some(Arc::clone(&create.pdu)));
-        }
-        Ok(self.state("m.room.create", "")?.map(|event| event.pdu))
+    /// The create event, which names the room since version 12. Also of a room that is only being
+    /// imported.
+    fn create_event(&self) -> Result<Option<Arc<Pdu>>, WriteError> {
+        let hash = self.drafted.room_id.as_str().trim_start_matches('!');
+        let Ok(create) = EventId::parse(format!("${hash}")) else { return Ok(None) };
+        Ok(self.event_by_id(&create)?.map(|event| event.pdu))
     }
 
     /// Whether the state `root` allows the event.
@@ -131,6 +130,11 @@ impl Draft<'_> {
             return Ok(event.number);
         }
         let auth = self.auth_numbers(pdu)?;
+        let is_create = pdu.is_at("m.room.create", "");
+        if pdu.room_version.room_id_is_create_hash() && !is_create && self.create_event()?.is_none()
+        {
+            return Err(WriteError::MissingAuthEvent);
+        }
         let rejected = self.fails_by_auth_events(pdu)?;
         let record = EventRecord {
             event_id: pdu.event_id.to_string(),

@@ -228,7 +228,7 @@ impl Accounts {
                 accounts::require(batch, localpart, Some(&old));
                 accounts::put(batch, localpart, &Account { password: Some(hash.clone()), ..old });
                 if let Some(kept) = &end_sessions {
-                    removal::remove_all_but(rows, batch, localpart, kept.as_deref())?;
+                    removal::remove_all_but(rows, batch, &user_id, kept.as_deref())?;
                 }
                 Ok(((), removal::changes(&user_id)))
             })

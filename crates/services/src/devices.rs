@@ -12,6 +12,7 @@ use store::{
 
 use crate::{
     Context,
+    keys::note_changed,
     sessions::{Caller, Sessions},
 };
 
@@ -96,11 +97,12 @@ impl Devices {
                 let old = devices::get(rows, &user, &device_id)?;
                 let Some(old) = old else { return Err(DeviceError::UnknownDevice) };
                 let device = Device { display_name: name.clone(), ..old.clone() };
-                if device != old {
-                    devices::put(batch, &user, &device_id, &device, Some(&old));
+                if device == old {
+                    return Ok(((), Vec::new()));
                 }
-                let list = Change::DeviceList { user: user_id.to_string() };
-                Ok(((), vec![Change::Account { user }, list]))
+                devices::put(batch, &user, &device_id, &device, Some(&old));
+                let changed = note_changed(rows, batch, &user_id)?;
+                Ok(((), vec![Change::Account { user }, changed]))
             })
             .await
     }
@@ -115,7 +117,7 @@ impl Devices {
         self.context
             .change(move |rows, batch| {
                 for device_id in &device_ids {
-                    removal::remove(rows, batch, user_id.localpart(), device_id)?;
+                    removal::remove(rows, batch, &user_id, device_id)?;
                 }
                 Ok(((), removal::changes(&user_id)))
             })

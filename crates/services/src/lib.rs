@@ -15,6 +15,8 @@ pub mod filter;
 pub mod filters;
 pub mod identity;
 pub mod inbox;
+pub mod key_backups;
+pub mod keys;
 pub mod log;
 pub mod login;
 pub mod media;
@@ -40,6 +42,7 @@ pub mod tags;
 mod testing;
 pub mod threads;
 pub mod timeline;
+pub mod to_device;
 pub mod turn;
 pub mod typing;
 pub mod uia;
@@ -54,6 +57,8 @@ use crate::{
     devices::Devices,
     filters::Filters,
     inbox::Inboxes,
+    key_backups::KeyBackups,
+    keys::Keys,
     login::Login,
     media::{Media, MediaSettings},
     openid::OpenId,
@@ -70,6 +75,7 @@ use crate::{
     sync::Syncs,
     tags::Tags,
     timeline::Timelines,
+    to_device::ToDevice,
     turn::{Turn, TurnSettings},
     typing::Typing,
     uia::Uia,
@@ -116,6 +122,9 @@ pub struct Services {
     pub openid: OpenId,
     pub turn: Turn,
     pub unread: Unread,
+    pub keys: Keys,
+    pub to_device: ToDevice,
+    pub key_backups: KeyBackups,
 }
 
 impl Services {
@@ -158,6 +167,9 @@ impl Services {
             read_markers: ReadMarkers::new(context.clone()),
             typing,
             turn: Turn::new(context.clone(), turn),
+            keys: Keys::new(context.clone()),
+            to_device: ToDevice::new(context.clone()),
+            key_backups: KeyBackups::new(context.clone()),
             openid: OpenId::new(context.clone()),
             unread,
             account_data,

@@ -212,10 +212,10 @@ impl Sessions {
     /// Ends the caller's session, and with it his device.
     pub async fn close(&self, caller: &Caller) -> Result<(), SessionError> {
         let Some(device_id) = caller.device_id.clone() else { return Ok(()) };
-        let (localpart, user_id) = (caller.localpart().to_owned(), caller.user_id.clone());
+        let user_id = caller.user_id.clone();
         self.context
             .change(move |rows, batch| {
-                removal::remove(rows, batch, &localpart, device_id.as_str())?;
+                removal::remove(rows, batch, &user_id, device_id.as_str())?;
                 Ok(((), removal::changes(&user_id)))
             })
             .await
@@ -223,10 +223,10 @@ impl Sessions {
 
     /// Ends all sessions of the user.
     pub async fn close_all(&self, caller: &Caller) -> Result<(), SessionError> {
-        let (localpart, user_id) = (caller.localpart().to_owned(), caller.user_id.clone());
+        let user_id = caller.user_id.clone();
         self.context
             .change(move |rows, batch| {
-                removal::remove_all_but(rows, batch, &localpart, None)?;
+                removal::remove_all_but(rows, batch, &user_id, None)?;
                 Ok(((), removal::changes(&user_id)))
             })
             .await

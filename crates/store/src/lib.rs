@@ -8,11 +8,13 @@ pub mod account_data;
 pub mod accounts;
 pub mod aliases;
 pub mod destinations;
+pub mod device_keys;
 pub mod devices;
 pub mod directory;
 pub mod events;
 pub mod filters;
 pub mod homeserver;
+pub mod key_backups;
 pub mod log;
 pub mod media;
 pub mod memberships;
@@ -23,6 +25,7 @@ pub mod room_states;
 pub mod rooms;
 pub mod server_keys;
 pub mod state;
+pub mod to_device;
 pub mod tokens;
 pub mod transactions;
 pub mod unread;
@@ -120,9 +123,9 @@ pub const RECEIPT: Table = random("receipt");
 pub const UNREAD: Table = random("unread");
 /// localpart ‖ device ‖ hash of path and transaction id → what it was answered
 pub const TRANSACTION: Table = expiring("transaction", 7);
-/// localpart ‖ device ‖ position → message; and the outbox to other servers
+/// localpart ‖ device ‖ position → message; server ‖ position → message to be sent there
 pub const TO_DEVICE: Table = ordered("to_device");
-/// end-to-end keys of devices and users
+/// end-to-end keys of devices and users (see [`device_keys`]); [`key_backups`]
 pub const DEVICE_KEY: Table = random("device_key");
 /// server ‖ media id → [`media::File`]; thumbnails, awaited uploads, blobs in use
 pub const MEDIA: Table = random("media");

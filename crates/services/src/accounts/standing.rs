@@ -71,7 +71,7 @@ fn deactivate(
     accounts::require(batch, localpart, Some(&old));
     let account = Account { password: None, deactivated: true, admin: false, ..old };
     accounts::put(batch, localpart, &account);
-    removal::remove_all_but(rows, batch, localpart, None)?;
+    removal::remove_all_but(rows, batch, user, None)?;
     account_data::delete_all(batch, localpart);
     let mut changes = removal::changes(user);
     let profile = accounts::profile(rows, localpart)?;

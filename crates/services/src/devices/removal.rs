@@ -2,17 +2,19 @@
 
 use kv::{Batch, Snapshot, StoreError};
 use ruma::UserId;
-use store::{devices, log::Change, log::LogEntry, pushers};
+use store::{device_keys, devices, log::Change, log::LogEntry, pushers, to_device};
 
-use crate::sessions::delete_pairs;
+use crate::{keys::note_changed, sessions::delete_pairs};
 
-/// Removes a device with its tokens and pushers. `false` if there is no such device.
+/// Removes a device with its tokens, pushers, keys and messages. `false` if there is no such
+/// device.
 pub(crate) fn remove(
     rows: &Snapshot,
     batch: &mut Batch,
-    localpart: &str,
+    user_id: &UserId,
     device_id: &str,
 ) -> Result<bool, StoreError> {
+    let localpart = user_id.localpart();
     let Some(device) = devices::get(rows, localpart, device_id)? else { return Ok(false) };
     delete_pairs(batch, &device.pairs);
     devices::delete(batch, localpart, device_id, &device);
@@ -21,6 +23,9 @@ pub(crate) fn remove(
             pushers::delete(batch, localpart, &id);
         }
     }
+    device_keys::delete_device(batch, localpart, device_id);
+    to_device::delete_all(batch, localpart, device_id);
+    note_changed(rows, batch, user_id)?;
     Ok(true)
 }
 
@@ -28,12 +33,12 @@ pub(crate) fn remove(
 pub(crate) fn remove_all_but(
     rows: &Snapshot,
     batch: &mut Batch,
-    localpart: &str,
+    user_id: &UserId,
     kept: Option<&str>,
 ) -> Result<(), StoreError> {
-    for (device_id, _) in devices::of_user(rows, localpart)? {
+    for (device_id, _) in devices::of_user(rows, user_id.localpart())? {
         if Some(device_id.as_str()) != kept {
-            remove(rows, batch, localpart, &device_id)?;
+            remove(rows, batch, user_id, &device_id)?;
         }
     }
     Ok(())

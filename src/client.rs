@@ -18,6 +18,7 @@ mod directory;
 mod error;
 mod event;
 mod filter;
+mod keys;
 mod login;
 mod membership;
 mod messages;
@@ -26,6 +27,7 @@ mod profile;
 mod push_rules;
 mod pushers;
 mod register;
+mod room_keys;
 mod relations;
 mod room_error;
 mod send;
@@ -34,6 +36,7 @@ mod sync;
 mod tags;
 #[cfg(test)]
 mod tests;
+mod to_device;
 mod uia;
 mod user_directory;
 pub(crate) mod versions;
@@ -57,6 +60,7 @@ pub(crate) fn router(_settings: &Settings) -> Router<App> {
     Routes::new()
         .merge(accounts())
         .merge(own_data())
+        .merge(encryption())
         .merge(reading())
         .merge(rooms())
         .into_router()
@@ -169,4 +173,21 @@ fn rooms() -> Routes<App> {
         .at("/_matrix/client/v3/directory/room/{roomAlias}", get(alias::get_alias).put(alias::create_alias).delete(alias::delete_alias))
         .at("/_matrix/client/v3/directory/list/room/{roomId}", get(directory::get_room_visibility).put(directory::set_room_visibility))
         .at("/_matrix/client/v3/publicRooms", get(directory::get_public_rooms).post(directory::get_public_rooms_filtered))
+}
+
+/// End-to-end keys, their backups, and messages from device to device.
+#[rustfmt::skip]
+fn encryption() -> Routes<App> {
+    Routes::new()
+        .at("/_matrix/client/v3/keys/upload", post(keys::upload_keys))
+        .at("/_matrix/client/v3/keys/query", post(keys::get_keys))
+        .at("/_matrix/client/v3/keys/claim", post(keys::claim_keys))
+        .at_each(&["/_matrix/client/v3/keys/device_signing/upload", "/_matrix/client/unstable/keys/device_signing/upload"], post(keys::upload_signing_keys))
+        .at_each(&["/_matrix/client/v3/keys/signatures/upload", "/_matrix/client/unstable/keys/signatures/upload"], post(keys::upload_signatures))
+        .at("/_matrix/client/v3/sendToDevice/{eventType}/{txnId}", put(to_device::send_event_to_device))
+        .at("/_matrix/client/v3/room_keys/version", get(room_keys::get_latest_backup_info).post(room_keys::create_backup_version))
+        .at("/_matrix/client/v3/room_keys/version/{version}", get(room_keys::get_backup_info).put(room_keys::update_backup_version).delete(room_keys::delete_backup_version))
+        .at("/_matrix/client/v3/room_keys/keys", get(room_keys::get_backup_keys).put(room_keys::add_backup_keys).delete(room_keys::delete_backup_keys))
+        .at("/_matrix/client/v3/room_keys/keys/{roomId}", get(room_keys::get_backup_keys_for_room).put(room_keys::add_backup_keys_for_room).delete(room_keys::delete_backup_keys_for_room))
+        .at("/_matrix/client/v3/room_keys/keys/{roomId}/{sessionId}", get(room_keys::get_backup_keys_for_session).put(room_keys::add_backup_keys_for_session).delete(room_keys::delete_backup_keys_for_session))
 }

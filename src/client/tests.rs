@@ -231,3 +231,72 @@ async fn a_profile_is_seen_by_everybody() {
     let nobody = server.get("/_matrix/client/v3/profile/@bob:acme.example", "").await;
     assert_eq!(code(&nobody), (404, "M_NOT_FOUND"));
 }
+
+#[tokio::test]
+async fn a_client_publishes_its_keys_after_the_login() {
+    let server = TestHomeserver::with_config(OPEN).await;
+    let token = server.register("alice").await;
+    let (_, whoami) = server.get("/_matrix/client/v3/account/whoami", &token).await;
+    let (user, device) = (&whoami["user_id"], whoami["device_id"].as_str().unwrap());
+    let device_keys = json!({
+        "user_id": user, "device_id": device, "algorithms": [], "signatures": {},
+        "keys": { format!("ed25519:{device}"): "key" },
+    });
+    let upload = json!({ "device_keys": device_keys, "one_time_keys": { "a:1": { "key": "k" } } });
+    let keys = "/_matrix/client/v3/keys";
+    let (status, answer) = server.ask("POST", &format!("{keys}/upload"), &token, upload).await;
+    assert_eq!((status, answer), (StatusCode::OK, json!({ "one_time_key_counts": { "a": 1 } })));
+    let query = json!({ "device_keys": { "@alice:acme.example": [] } });
+    let (_, found) = server.ask("POST", &format!("{keys}/query"), &token, query).await;
+    assert_eq!(found["device_keys"]["@alice:acme.example"][device], device_keys);
+    let claim = json!({ "one_time_keys": { "@alice:acme.example": { device: "a" } } });
+    let (_, claimed) = server.ask("POST", &format!("{keys}/claim"), &token, claim).await;
+    let key = &claimed["one_time_keys"]["@alice:acme.example"][device];
+    assert_eq!(*key, json!({ "a:1": { "key": "k" } }));
+
+    let signing = format!("{keys}/device_signing/upload");
+    let master = |public: &str| {
+        let keys = json!({ format!("ed25519:{public}"): public });
+        json!({ "master_key": { "user_id": user, "usage": ["master"], "keys": keys } })
+    };
+    assert_eq!(server.ask("POST", &signing, &token, master("one")).await.0, StatusCode::OK);
+    assert_eq!(server.ask("POST", &signing, &token, master("one")).await.0, StatusCode::OK);
+    let replaced = server.ask_proving("POST", &signing, &token, master("two")).await;
+    assert_eq!(replaced, StatusCode::OK);
+    let mut unsigned = master("three");
+    unsigned["self_signing_key"] = json!({
+        "user_id": user, "usage": ["self_signing"], "keys": { "ed25519:s": "s" },
+    });
+    unsigned.as_object_mut().unwrap().remove("master_key");
+    let answer = server.ask("POST", &signing, &token, unsigned).await;
+    assert_eq!(answer.0, StatusCode::UNAUTHORIZED, "a new key needs a proof");
+}
+
+#[tokio::test]
+async fn room_keys_are_backed_up() {
+    let server = TestHomeserver::with_config(OPEN).await;
+    let token = server.register("alice").await;
+    let backups = "/_matrix/client/v3/room_keys";
+    let version = format!("{backups}/version");
+    assert_eq!(code(&server.get(&version, &token).await), (404, "M_NOT_FOUND"));
+    let backup = json!({ "algorithm": "m.megolm_backup.v1", "auth_data": { "x": 1.5 } });
+    let (_, made) = server.ask("POST", &version, &token, backup).await;
+    assert_eq!(made, json!({ "version": "1" }));
+    let key = json!({
+        "first_message_index": 0, "forwarded_count": 0, "is_verified": true, "session_data": {},
+    });
+    let path = format!("{backups}/keys/!r:acme.example/session?version=");
+    let (status, stored) = server.ask("PUT", &format!("{path}1"), &token, key.clone()).await;
+    assert_eq!((status, stored), (StatusCode::OK, json!({ "count": 1, "etag": "1" })));
+    assert_eq!(server.get(&format!("{path}1"), &token).await.1, key);
+    let wrong = server.ask("PUT", &format!("{path}2"), &token, key.clone()).await;
+    assert_eq!(code(&wrong), (403, "M_WRONG_ROOM_KEYS_VERSION"));
+    assert_eq!(wrong.1["current_version"], "1");
+    let (_, all) = server.get(&format!("{backups}/keys?version=1"), &token).await;
+    let sessions = json!({ "sessions": { "session": key } });
+    assert_eq!(all, json!({ "rooms": { "!r:acme.example": sessions } }));
+    let (_, info) = server.get(&version, &token).await;
+    assert_eq!((&info["count"], &info["auth_data"]), (&json!(1), &json!({ "x": 1.5 })));
+    let missing = server.get(&format!("{backups}/keys"), &token).await;
+    assert_eq!(missing.0, StatusCode::BAD_REQUEST);
+}

@@ -43,7 +43,7 @@ async fn a_message_waits_until_its_device_has_received_it() {
     send.send(&alice, "m.test", "t1", message.clone()).await.unwrap();
     let expected =
         json!({ "sender": "@alice:acme.example", "type": "m.test", "content": { "n": 1 } });
-    assert_eq!(world.waiting("bob", "PHONE"), [expected.clone()]);
+    assert_eq!(world.waiting("bob", "PHONE"), [expected]);
     assert!(world.waiting("bob", bob.device()).is_empty());
 
     let position = world.services.context.log.position();

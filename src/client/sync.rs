@@ -75,6 +75,7 @@ impl From<SyncError> for Error {
     fn from(error: SyncError) -> Self {
         match error {
             SyncError::BadToken => web::Error::invalid_param("The token is not one of ours").into(),
+            SyncError::Commit(error) => error.into(),
             SyncError::Store(error) => error.into(),
         }
     }

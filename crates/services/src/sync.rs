@@ -7,7 +7,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use kv::StoreError;
+use kv::{CommitError, StoreError};
+use store::log::Change;
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
@@ -16,6 +17,7 @@ use crate::{
 
 pub mod answer;
 mod beside;
+mod encryption;
 mod gather;
 mod lazy;
 mod rooms;
@@ -42,6 +44,8 @@ pub struct SyncQuery {
 pub enum SyncError {
     #[error("the token is not one of ours")]
     BadToken,
+    #[error(transparent)]
+    Commit(#[from] CommitError),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -79,8 +83,12 @@ impl Syncs {
             let rung = *bell.borrow_and_update();
             self.inboxes.published(rung).await;
             let typed = *typing.borrow_and_update();
-            let until = SyncToken { log: self.context.log.position(), typing: typed };
-            let answer = self.gather(&reader, &query, since, until).await?;
+            let position = self.context.log.position();
+            let until = SyncToken { log: position, typing: typed, to_device: position };
+            let (answer, acknowledged) = self.gather(&reader, &query, since, until).await?;
+            if let Some(position) = acknowledged {
+                self.forget_messages(&reader, position).await?;
+            }
             if !answer.is_empty() || !waits {
                 return Ok(answer);
             }
@@ -121,13 +129,23 @@ impl Syncs {
         query: &Arc<SyncQuery>,
         since: Option<SyncToken>,
         until: SyncToken,
-    ) -> Result<SyncAnswer, SyncError> {
+    ) -> Result<(SyncAnswer, Option<u64>), SyncError> {
         let syncs = self.clone();
         let (reader, query) = (Arc::clone(reader), Arc::clone(query));
-        let answer = self
-            .context
-            .store
-            .read(move |rows| Gather::new(&syncs, rows, &reader, &query, since, until)?.answer());
-        Ok(answer.await?)
+        let gathering = self.context.store.read(move |rows| {
+            let gather = Gather::new(&syncs, rows, &reader, &query, (since, until))?;
+            Ok::<_, StoreError>((gather.answer()?, gather.acknowledged()?))
+        });
+        Ok(gathering.await?)
+    }
+
+    /// The device has shown that it has the messages up to the position.
+    async fn forget_messages(&self, reader: &Reader, position: u64) -> Result<(), SyncError> {
+        let Some(device) = &reader.device else { return Ok(()) };
+        let mut batch = self.context.batch();
+        let localpart = reader.user.localpart();
+        store::to_device::delete_up_to(&mut batch, localpart, device.as_str(), position);
+        self.context.log.commit(batch, vec![Change::Nothing]).await?;
+        Ok(())
     }
 }

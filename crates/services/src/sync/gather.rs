@@ -14,12 +14,14 @@ use store::{
     events::StoredEvent,
     memberships::{self, Kind},
     rooms::RoomHead,
+    to_device,
 };
 
 use super::{
     SyncQuery, Syncs,
     answer::{Events, InvitedRoom, KnockedRoom, SyncAnswer},
     beside,
+    encryption::Company,
     lazy::SentMembers,
     stripped,
     token::SyncToken,
@@ -44,6 +46,7 @@ pub(super) struct Gather<'a> {
     ignored: HashSet<OwnedUserId>,
     /// What changed of the user's account data; `None` when everything is told.
     account_data: Option<HashMap<Option<RoomNumber>, Vec<Item>>>,
+    pub(super) company: Company,
 }
 
 /// What a user is to a room when the answer ends.
@@ -60,8 +63,7 @@ impl<'a> Gather<'a> {
         rows: &'a Snapshot,
         reader: &'a Reader,
         query: &'a SyncQuery,
-        since: Option<SyncToken>,
-        end: SyncToken,
+        (since, end): (Option<SyncToken>, SyncToken),
     ) -> Result<Self, StoreError> {
         let account_data = match &since {
             Some(since) => {
@@ -91,6 +93,7 @@ impl<'a> Gather<'a> {
             },
             ignored: ignored_users(rows, reader)?,
             account_data,
+            company: Company::default(),
         })
     }
 
@@ -103,6 +106,20 @@ impl<'a> Gather<'a> {
         // After a restart serial numbers may begin anew: then what is now is told again.
         let since = self.since.map_or(0, |since| since.typing);
         if since > self.end.typing { 0 } else { since }
+    }
+
+    pub(super) fn since_to_device(&self) -> u64 {
+        self.since.map_or(0, |since| since.to_device)
+    }
+
+    /// Up to where the device has shown to have messages that are still kept for it.
+    pub fn acknowledged(&self) -> Result<Option<u64>, StoreError> {
+        let (Some(device), position) = (&self.reader.device, self.since_to_device()) else {
+            return Ok(None);
+        };
+        let owner = (self.reader.user.localpart(), device.as_str());
+        let kept = to_device::pending(self.rows, owner, (0, position), 1)?;
+        Ok((!kept.is_empty()).then_some(position))
     }
 
     pub(super) fn syncs(&self) -> &Syncs {
@@ -124,6 +141,8 @@ impl<'a> Gather<'a> {
             }
         }
         answer.account_data = self.global_account_data()?;
+        let to_device = self.for_device(&mut answer, &self.company)?;
+        answer.next_batch = SyncToken { to_device, ..self.end }.to_string();
         Ok(answer)
     }
 
@@ -168,7 +187,7 @@ impl<'a> Gather<'a> {
         if !self.query.filter.room.wants_room(&room.room_id) {
             return Ok(());
         }
-        let relation = self.relation(&room, membership)?;
+        let Some(relation) = self.relation(&room, membership)? else { return Ok(()) };
         let rooms = &mut answer.rooms;
         match relation.kind {
             Kind::Join => {
@@ -201,23 +220,23 @@ impl<'a> Gather<'a> {
         Ok(())
     }
 
-    /// The relation when the answer ends. Rows may be newer: then the room's state of that time
-    /// tells.
+    /// The relation when the answer ends, if there was one. Rows may be newer: then the room's state
+    /// of that time tells.
     fn relation(
         &self,
         room: &RoomView<'_>,
         mut membership: memberships::Membership,
-    ) -> Result<Relation, StoreError> {
+    ) -> Result<Option<Relation>, StoreError> {
         if membership.since > self.until {
             let state = room.rows.state(room.state_at(self.until)?);
             let entry = state.entry("m.room.member", self.reader.user.as_str())?;
-            let was = entry.and_then(|entry| entry.membership).unwrap_or(Membership::Leave);
-            membership.kind = kind(was);
-            membership.event = entry.map(|entry| entry.event);
+            let Some(entry) = entry else { return Ok(None) };
+            membership.kind = kind(entry.membership.unwrap_or(Membership::Leave));
+            membership.event = Some(entry.event);
             membership.forgotten = false;
         }
         let event = membership.event.map(|number| room.stored(number)).transpose()?.flatten();
-        Ok(Relation { kind: membership.kind, membership, event })
+        Ok(Some(Relation { kind: membership.kind, membership, event }))
     }
 
     /// The position at which it became so.

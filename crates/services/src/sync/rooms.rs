@@ -56,6 +56,9 @@ impl Gather<'_> {
             root,
             torn: since.is_none() && self.since().is_some(),
         };
+        if self.since().is_some() {
+            self.company.note(room, known, root)?;
+        }
         let told = if self.query.full_state { StateTree::EMPTY } else { known };
         let summary = summary::summary(room, told, root)?;
         let heroes = summary.heroes.as_deref().unwrap_or_default();
@@ -90,7 +93,9 @@ impl Gather<'_> {
     ) -> Result<Option<LeftRoom>, StoreError> {
         let Some((leave, end)) = leave.and_then(|leave| Some((leave, leave.order()?))) else {
             // An invitation to a room of other servers was declined or taken back.
-            return Ok(Some(LeftRoom { state: self.state(Vec::new()), ..LeftRoom::default() }));
+            let mut left = LeftRoom { state: self.state(Vec::new()), ..LeftRoom::default() };
+            left.timeline.prev_batch = token::format(token::after_position(self.until));
+            return Ok(Some(left));
         };
         let root = leave.record.state_after.unwrap_or(StateTree::EMPTY);
         let before = leave.record.state_before.unwrap_or(StateTree::EMPTY);
@@ -103,6 +108,9 @@ impl Gather<'_> {
             }
             None => None,
         };
+        if since.is_some() {
+            self.company.note_left(room, before)?;
+        }
         let stretch = Stretch {
             since: since.map(|(since, _)| since),
             // Who was never in the room is not told of its state.

@@ -294,3 +294,70 @@ async fn an_initial_sync_tells_the_push_rules() {
     assert_eq!(rules["type"], "m.push_rules");
     assert!(rules["content"]["global"]["override"].is_array());
 }
+
+/// Puts messages for bob's phone into the store, one commit each.
+async fn send_to_bob(case: &Case, messages: std::ops::Range<usize>) {
+    for number in messages {
+        let context = &case.world.context;
+        let mut batch = context.batch();
+        let message = json!({ "type": "m.dummy", "sender": "@alice:acme.example", "content": { "n": number } });
+        store::to_device::put(&mut batch, "bob", "PHONE", 0, message.to_string().as_bytes());
+        let change = Change::ToDevice { user: "bob".to_owned(), device: "PHONE".to_owned() };
+        context.log.commit(batch, vec![change]).await.unwrap();
+    }
+}
+
+fn numbers(answer: &Value) -> Vec<u64> {
+    let Some(events) = answer["to_device"]["events"].as_array() else { return Vec::new() };
+    events.iter().map(|event| event["content"]["n"].as_u64().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn messages_to_a_device_are_told_until_it_has_them() {
+    let case = Case::new();
+    let start = case.sync("bob", None, SyncQuery::default()).await;
+    send_to_bob(&case, 0..250).await;
+    let mut told = Vec::new();
+    let mut answer = start;
+    for _ in 0..5 {
+        let next = case.sync("bob", Some(&answer), SyncQuery::default()).await;
+        // The answer gets lost; the next one has the same messages.
+        let again = case.sync("bob", Some(&answer), SyncQuery::default()).await;
+        assert_eq!(numbers(&next), numbers(&again));
+        told.extend(numbers(&again));
+        answer = again;
+    }
+    assert_eq!(told, (0..250).collect::<Vec<u64>>());
+    let rows = case.world.context.store.snapshot();
+    let kept = store::to_device::pending(&rows, ("bob", "PHONE"), (0, u64::MAX - 1), 10).unwrap();
+    assert!(kept.is_empty());
+}
+
+#[tokio::test]
+async fn those_who_share_an_encrypted_room_are_told_of_changed_keys() {
+    let case = Case::new();
+    let encrypted = case.world.room("alice", "shared").await;
+    let content = json!({ "algorithm": "m.megolm.v1.aes-sha2" });
+    case.world.state(&encrypted, "alice", "m.room.encryption", "", content).await;
+    case.world.member(&encrypted, "bob", "join").await;
+    let plain = case.world.room("bob", "shared").await;
+    case.world.member(&plain, "carol", "join").await;
+    let start = case.sync("bob", None, SyncQuery::default()).await;
+    for user in ["@alice:acme.example", "@carol:acme.example"] {
+        let mut batch = case.world.context.batch();
+        store::device_keys::put_changed(&mut batch, user, None);
+        let change = Change::DeviceList { user: user.to_owned() };
+        case.world.context.log.commit(batch, vec![change]).await.unwrap();
+    }
+    let answer = case.sync("bob", Some(&start), SyncQuery::default()).await;
+    assert_eq!(answer["device_lists"]["changed"], json!(["@alice:acme.example"]));
+    case.world.member(&encrypted, "dave", "join").await;
+    let answer = case.sync("bob", Some(&answer), SyncQuery::default()).await;
+    assert_eq!(answer["device_lists"]["changed"], json!(["@dave:acme.example"]));
+    case.world.member(&encrypted, "alice", "leave").await;
+    let answer = case.sync("bob", Some(&answer), SyncQuery::default()).await;
+    assert_eq!(answer["device_lists"]["left"], json!(["@alice:acme.example"]));
+    case.world.member(&encrypted, "bob", "leave").await;
+    let answer = case.sync("bob", Some(&answer), SyncQuery::default()).await;
+    assert_eq!(answer["device_lists"]["left"], json!(["@dave:acme.example"]));
+}

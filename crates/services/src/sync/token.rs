@@ -13,6 +13,8 @@ pub struct SyncToken {
     pub log: u64,
     /// Serial number of the typing notices.
     pub typing: u64,
+    /// Position in the log up to which messages to the device were told.
+    pub to_device: u64,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +26,7 @@ const LETTER: char = 's';
 
 impl fmt::Display for SyncToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{LETTER}{}_{}", self.log, self.typing)
+        write!(f, "{LETTER}{}_{}_{}", self.log, self.typing, self.to_device)
     }
 }
 
@@ -32,9 +34,11 @@ impl FromStr for SyncToken {
     type Err = BadToken;
 
     fn from_str(token: &str) -> Result<Self, BadToken> {
-        let numbers = token.strip_prefix(LETTER).and_then(|token| token.split_once('_'));
-        let (log, typing) = numbers.ok_or(BadToken)?;
-        let number = |text: &str| text.parse().map_err(|_| BadToken);
-        Ok(Self { log: number(log)?, typing: number(typing)? })
+        let numbers = token.strip_prefix(LETTER).ok_or(BadToken)?.split('_');
+        let numbers: Result<Vec<u64>, _> = numbers.map(str::parse).collect();
+        match numbers.map_err(|_| BadToken)?[..] {
+            [log, typing, to_device] => Ok(Self { log, typing, to_device }),
+            _ => Err(BadToken),
+        }
     }
 }

@@ -2,14 +2,24 @@ use super::*;
 
 #[test]
 fn a_token_is_read_as_what_was_written() {
-    for token in [SyncToken::default(), SyncToken { log: 72_594, typing: 17 }] {
+    for token in [SyncToken::default(), SyncToken { log: 72_594, typing: 17, to_device: 72_590 }] {
         assert_eq!(token.to_string().parse::<SyncToken>().unwrap(), token);
     }
 }
 
 #[test]
 fn nonsense_is_no_token() {
-    for token in ["", "s", "s1", "s1_", "t1_0", "s-1_0", "s1_2_3", "s18446744073709551616_0"] {
+    for token in [
+        "",
+        "s",
+        "s1",
+        "s1_2",
+        "s1_2_",
+        "t1_2_3",
+        "s-1_0_0",
+        "s1_2_3_4",
+        "s18446744073709551616_0_0",
+    ] {
         assert!(token.parse::<SyncToken>().is_err(), "{token}");
     }
 }

@@ -9,11 +9,11 @@ use std::{
 };
 
 use axum::Router;
-use kv::{Batch, BatchId, CommitError, HomeserverId, Store, StoreError};
+use kv::{Batch, BatchId, CommitError, HomeserverId, Snapshot, Store, StoreError};
 use parking_lot::RwLock;
 use ruma::{OwnedServerName, ServerName};
 use store::directory::{self, DIRECTORY, Entry, Standing};
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
 
 use super::{App, OpenError, Shared, StartError, archive, homeserver, homeserver::Open, router};
 
@@ -26,6 +26,8 @@ pub(crate) struct Homeservers {
     hosts: HashMap<String, OwnedServerName>,
     /// How they reach each other: opens the one that is called.
     siblings: Router,
+    /// Held while an id is drawn for a new homeserver.
+    entering: Mutex<()>,
 }
 
 struct Slot {
@@ -91,6 +93,7 @@ impl Homeservers {
             directory,
             slots: RwLock::default(),
             hosts,
+            entering: Mutex::default(),
         });
         for (name, entry) in found {
             homeservers.take_in(&name, entry).await?;
@@ -245,13 +248,18 @@ impl Homeservers {
 
     /// Takes the name and a new id; nobody can use them yet.
     async fn enter(&self, name: &OwnedServerName) -> Result<HomeserverId, CreateError> {
-        let (found, next) = self
-            .directory
-            .read(|rows| {
-                Ok::<_, StoreError>((directory::homeservers(rows)?, directory::next_id(rows)?))
-            })
-            .await?;
-        if found.iter().any(|(taken, _)| taken == name.as_str()) {
+        if self.slots.read().contains_key(name) {
+            return Err(CreateError::Exists);
+        }
+        // Or two would be given the same id.
+        let _alone = self.entering.lock().await;
+        let wanted = name.clone();
+        let gather = move |rows: &Snapshot| {
+            let found = directory::homeserver(rows, wanted.as_str())?;
+            Ok::<_, StoreError>((found, directory::next_id(rows)?))
+        };
+        let (found, next) = self.directory.read(gather).await?;
+        if found.is_some() {
             return Err(CreateError::Exists);
         }
         let mut batch = self.batch();

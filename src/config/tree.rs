@@ -35,11 +35,12 @@ pub(super) enum Value {
 
 impl Node {
     pub(super) fn parse(text: &str) -> Result<Self, Mistake> {
+        let lines = &Lines::of(text);
         let document = Document::parse(text).map_err(|error| {
-            let line = error.span().map_or(1, |span| line_of(text, span.start));
+            let line = error.span().map_or(1, |span| lines.at(span.start));
             Mistake { place: Place::Line(line), what: error.message().trim().to_owned() }
         })?;
-        let value = Value::Table(table(document.as_table(), text, 1));
+        let value = Value::Table(table(document.as_table(), lines, 1));
         Ok(Self { value, place: Place::Line(1) })
     }
 
@@ -60,7 +61,9 @@ impl Node {
         let value = Document::parse(parsed.as_str())
             .ok()
             .filter(|document| document.as_table().len() == 1)
-            .and_then(|document| document.get("value").map(|item| node(item, &parsed, 1).value))
+            .and_then(|document| {
+                document.get("value").map(|item| node(item, &Lines::of(&parsed), 1).value)
+            })
             .unwrap_or_else(|| Value::Text(value.to_owned()));
         let mut node = Self { value, place: place.clone() };
         node.set_place(&place);
@@ -108,36 +111,39 @@ fn empty_for(rest: &[String], place: &Place) -> Node {
     Node { value, place: place.clone() }
 }
 
-fn table(table: &dyn TableLike, text: &str, parent_line: usize) -> BTreeMap<String, Node> {
+fn table(table: &dyn TableLike, lines: &Lines, parent_line: usize) -> BTreeMap<String, Node> {
     let entry = |(key, item): (&str, &Item)| {
         let span = table.key(key).and_then(|key| key.span());
-        let line = span.map_or(parent_line, |span| line_of(text, span.start));
-        (key.to_owned(), node(item, text, line))
+        let line = span.map_or(parent_line, |span| lines.at(span.start));
+        (key.to_owned(), node(item, lines, line))
     };
     table.iter().map(entry).collect()
 }
 
-fn node(item: &Item, text: &str, key_line: usize) -> Node {
-    let line = item.span().map_or(key_line, |span| line_of(text, span.start));
+fn node(item: &Item, lines: &Lines, key_line: usize) -> Node {
+    let line = item.span().map_or(key_line, |span| lines.at(span.start));
     let value = match item {
-        Item::Value(value) => return leaf(value, text, line),
+        Item::Value(value) => return leaf(value, lines, line),
         Item::ArrayOfTables(tables) => Value::List(
             tables
                 .iter()
                 .map(|entry| {
-                    let line = entry.span().map_or(line, |span| line_of(text, span.start));
-                    Node { value: Value::Table(table(entry, text, line)), place: Place::Line(line) }
+                    let line = entry.span().map_or(line, |span| lines.at(span.start));
+                    Node {
+                        value: Value::Table(table(entry, lines, line)),
+                        place: Place::Line(line),
+                    }
                 })
                 .collect(),
         ),
-        Item::Table(entries) => Value::Table(table(entries, text, line)),
+        Item::Table(entries) => Value::Table(table(entries, lines, line)),
         Item::None => Value::Table(BTreeMap::new()),
     };
     Node { value, place: Place::Line(line) }
 }
 
-fn leaf(value: &toml_edit::Value, text: &str, key_line: usize) -> Node {
-    let line = value.span().map_or(key_line, |span| line_of(text, span.start));
+fn leaf(value: &toml_edit::Value, lines: &Lines, key_line: usize) -> Node {
+    let line = value.span().map_or(key_line, |span| lines.at(span.start));
     let value = match value {
         toml_edit::Value::String(value) => Value::Text(value.value().clone()),
         toml_edit::Value::Integer(value) => Value::Integer(*value.value()),
@@ -145,13 +151,24 @@ fn leaf(value: &toml_edit::Value, text: &str, key_line: usize) -> Node {
         toml_edit::Value::Boolean(value) => Value::Boolean(*value.value()),
         toml_edit::Value::Datetime(_) => Value::Date,
         toml_edit::Value::Array(items) => {
-            Value::List(items.iter().map(|item| leaf(item, text, line)).collect())
+            Value::List(items.iter().map(|item| leaf(item, lines, line)).collect())
         }
-        toml_edit::Value::InlineTable(entries) => Value::Table(table(entries, text, line)),
+        toml_edit::Value::InlineTable(entries) => Value::Table(table(entries, lines, line)),
     };
     Node { value, place: Place::Line(line) }
 }
 
-fn line_of(text: &str, offset: usize) -> usize {
-    text.as_bytes()[..offset.min(text.len())].iter().filter(|byte| **byte == b'\n').count() + 1
+/// Where the lines of a text end.
+struct Lines(Vec<usize>);
+
+impl Lines {
+    fn of(text: &str) -> Self {
+        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        Self(ends.map(|(at, _)| at).collect())
+    }
+
+    /// The line of what is written here, from 1.
+    fn at(&self, offset: usize) -> usize {
+        self.0.partition_point(|end| *end < offset) + 1
+    }
 }

@@ -38,6 +38,10 @@ pub fn homeservers(snapshot: &Snapshot) -> Result<Vec<(String, Entry)>, StoreErr
     Ok(found)
 }
 
+pub fn homeserver(snapshot: &Snapshot, name: &str) -> Result<Option<Entry>, StoreError> {
+    snapshot.get(HOMESERVER, &key(name))?.map(|row| value::decode(&row)).transpose()
+}
+
 /// An id that no homeserver has had so far. Ids are never given out twice.
 pub fn next_id(snapshot: &Snapshot) -> Result<u32, StoreError> {
     let Some(row) = snapshot.get(HOMESERVER, NEXT_ID)? else { return Ok(DIRECTORY.0 + 1) };

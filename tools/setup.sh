@@ -18,6 +18,20 @@ say() { printf 'setup: %s\n' "$*" >&2; }
 exec 9>"$cache/setup.lock"
 flock 9
 
+# A toolchain is the one thing that we do not install: everybody has his own way.
+toolchain() {
+    local wanted
+    wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+    if ! command -v cargo >/dev/null; then
+        say "there is no cargo: install Rust $wanted or newer, see https://rustup.rs"
+        exit 1
+    fi
+    if command -v rustup >/dev/null && ! { cargo fmt --version && cargo clippy --version; } >/dev/null 2>&1; then
+        say "installing rustfmt and clippy"
+        rustup component add rustfmt clippy >&2
+    fi
+}
+
 system_packages() {
     local missing=()
     command -v clang++ >/dev/null || missing+=(clang)
@@ -54,6 +68,7 @@ rocksdb() {
     rm -rf "$work"
 }
 
+toolchain
 case "${1:-}" in
     --tests) system_packages tests ;;
     *) system_packages ;;

@@ -104,6 +104,7 @@ impl Open {
         if let Err(error) = self.app.services.sessions.write_seen().await {
             tracing::error!(%error, "it cannot be written when devices were last seen");
         }
+        self.app.services.context.log.close();
     }
 }
 

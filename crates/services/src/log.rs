@@ -49,6 +49,11 @@ impl Log {
         published.position
     }
 
+    /// Lets go of all followers, which may hold the log themselves: the homeserver closes.
+    pub fn close(&self) {
+        self.published.lock().followers.clear();
+    }
+
     /// The newest published position: a snapshot taken now shows everything up to it.
     pub fn position(&self) -> u64 {
         *self.position.borrow()

@@ -35,6 +35,7 @@ pub mod rooms;
 pub mod server_keys;
 pub mod sessions;
 pub mod shared_secret;
+pub mod staged;
 pub mod state_reads;
 pub mod sync;
 pub mod tags;
@@ -49,6 +50,9 @@ pub mod uia;
 pub mod unread;
 pub mod user_directory;
 pub mod visibility;
+
+/// How a question to a snapshot fails: for surfaces, which do not see the store.
+pub use kv::StoreError;
 
 pub use crate::context::Context;
 use crate::{

@@ -39,6 +39,7 @@ pub mod receive;
 pub mod remote;
 pub mod send;
 pub mod serve;
+pub mod visitors;
 mod writer;
 
 pub(crate) use draft::{Arrival, Draft};

@@ -24,6 +24,7 @@ pub mod relations;
 pub mod room_states;
 pub mod rooms;
 pub mod server_keys;
+pub mod staged;
 pub mod state;
 pub mod to_device;
 pub mod tokens;
@@ -133,5 +134,5 @@ pub const MEDIA: Table = random("media");
 pub const SERVER_KEY: Table = random("server_key");
 /// server → [`destinations::Destination`]; server ‖ position ‖ index → what waits for it
 pub const DESTINATION: Table = random("destination");
-/// origin ‖ transaction → answer; and the events that wait for their room's worker
+/// room ‖ position ‖ index → [`staged::Staged`], an event that waits for its room's worker
 pub const STAGED: Table = random("staged");

@@ -14,6 +14,8 @@ use store::{
     value::corrupt,
 };
 
+mod receipts;
+
 /// Events of a room that are looked at in one reading, ours or not.
 const SCANNED_MAX: usize = 2_000;
 const PAGE_ROWS: usize = 200;
@@ -59,12 +61,12 @@ pub(super) fn pending(
     let known = destinations::get(snapshot, server.as_str())?;
     let from = known.map_or(Order(0, 0), |destination| destination.delivered);
     let end = Order(i64::try_from(scope.up_to).unwrap_or(i64::MAX), u16::MAX).max(from);
-    let shared = match &scope.rooms {
+    let shared: Vec<RoomNumber> = match &scope.rooms {
         Some(rooms) => rooms.iter().copied().collect(),
         None => memberships::rooms_of_server(snapshot, server.as_str())?,
     };
     let (mut ours, mut to) = (Vec::new(), end);
-    for room in shared {
+    for &room in &shared {
         let Some(window) = Window::of(snapshot, us, server, room, (from, end))? else { continue };
         // A room that could not be read to the end holds the cursor back for all of them.
         to = to.min(window.read(snapshot, us, room, scope.pdus_max, &mut ours)?);
@@ -83,6 +85,10 @@ pub(super) fn pending(
         to,
         more: to < end,
     };
+    for room in shared {
+        receipts::add(snapshot, us, server, room, &mut pending)?;
+    }
+    pending.edus.truncate(scope.edus_max);
     add_waiting(snapshot, server, scope, &mut pending)?;
     Ok(pending)
 }

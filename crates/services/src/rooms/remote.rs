@@ -66,7 +66,7 @@ pub struct StateIds {
     pub auth_chain: Vec<OwnedEventId>,
 }
 
-type Asked<'a, T> = BoxFuture<'a, Result<T, RemoteError>>;
+pub type Asked<'a, T> = BoxFuture<'a, Result<T, RemoteError>>;
 
 /// Another homeserver, asked on behalf of ours. Raw events that it answers are not verified yet:
 /// [`verify`](Self::verify) each before use.

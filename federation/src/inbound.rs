@@ -4,14 +4,22 @@ use axum::{
     Router,
     extract::DefaultBodyLimit,
     middleware,
-    routing::{get, post},
+    routing::{get, post, put},
 };
 use web::Routes;
 
 use crate::{Federation, authorization::authorise};
 
+mod edus;
+pub(crate) mod errors;
+mod events;
+mod invite;
 mod keys;
+mod membership;
 mod query;
+#[cfg(test)]
+mod tests;
+mod transactions;
 mod version;
 
 /// Bytes of a request's body: a transaction of 50 events and 100 ephemeral data units fits well.
@@ -40,5 +48,22 @@ fn open_to_all() -> Routes<Federation> {
 #[rustfmt::skip]
 fn signed() -> Routes<Federation> {
     Routes::new()
-        .at("/_matrix/federation/v1/query/{queryType}", get(query::get_information))
+        .at("/_matrix/federation/v1/send/{txnId}", put(transactions::send_transaction_message))
+        .at("/_matrix/federation/v1/make_join/{roomId}/{userId}", get(membership::prepare_join_event))
+        .at("/_matrix/federation/v2/send_join/{roomId}/{eventId}", put(membership::create_join_event))
+        .at("/_matrix/federation/v1/make_knock/{roomId}/{userId}", get(membership::prepare_knock_event))
+        .at("/_matrix/federation/v1/send_knock/{roomId}/{eventId}", put(membership::create_knock_event))
+        .at("/_matrix/federation/v1/make_leave/{roomId}/{userId}", get(membership::prepare_leave_event))
+        .at("/_matrix/federation/v2/send_leave/{roomId}/{eventId}", put(membership::create_leave_event))
+        .at("/_matrix/federation/v1/invite/{roomId}/{eventId}", put(invite::create_invite_v1))
+        .at("/_matrix/federation/v2/invite/{roomId}/{eventId}", put(invite::create_invite))
+        .at("/_matrix/federation/v1/event/{eventId}", get(events::get_event))
+        .at("/_matrix/federation/v1/state/{roomId}", get(events::get_room_state))
+        .at("/_matrix/federation/v1/state_ids/{roomId}", get(events::get_room_state_ids))
+        .at("/_matrix/federation/v1/event_auth/{roomId}/{eventId}", get(events::get_event_authorization))
+        .at("/_matrix/federation/v1/backfill/{roomId}", get(events::get_backfill))
+        .at("/_matrix/federation/v1/get_missing_events/{roomId}", post(events::get_missing_events))
+        .at("/_matrix/federation/v1/query/profile", get(query::get_profile_information))
+        .at("/_matrix/federation/v1/query/directory", get(query::get_room_information))
+        .at("/_matrix/federation/v1/query/{queryType}", get(query::get_custom_information))
 }

@@ -13,7 +13,9 @@ pub mod client;
 pub mod destinations;
 pub mod discovery;
 mod flights;
+pub mod grants;
 pub mod inbound;
+pub mod intake;
 pub mod keys;
 pub mod outbound;
 pub mod rooms;
@@ -22,7 +24,7 @@ pub mod transport;
 pub(crate) mod worlds;
 
 use crate::{
-    client::FederationClient, destinations::Contacts, keys::Keys, outbound::Sender,
+    client::FederationClient, destinations::Contacts, intake::Intake, keys::Keys, outbound::Sender,
     rooms::RemoteServers, transport::Transport,
 };
 
@@ -41,6 +43,8 @@ pub struct Federation {
     pub client: FederationClient,
     pub keys: Arc<Keys>,
     pub sender: Sender,
+    pub intake: Arc<Intake>,
+    remote: Arc<RemoteServers>,
 }
 
 impl Federation {
@@ -53,9 +57,21 @@ impl Federation {
         let contacts = Contacts::new(context.clone());
         let client = FederationClient::new(context.clone(), transport, contacts.clone());
         let keys = Keys::new(context.clone(), client.clone(), settings.notaries);
-        services.rooms.connect(RemoteServers::new(client.clone(), Arc::clone(&keys)));
-        let sender = Sender::new(context, client.clone(), contacts.clone());
-        Self { services, contacts, client, keys, sender }
+        let typing = services.typing.clone();
+        let sender = Sender::new(context.clone(), client.clone(), contacts.clone(), typing);
+        let remote = RemoteServers::new(client.clone(), Arc::clone(&keys));
+        services.rooms.connect(remote.clone());
+        let intake = Intake::new(context, services.rooms.clone(), remote.clone());
+        Self { services, contacts, client, keys, sender, intake, remote }
+    }
+
+    /// Sends to other servers what is for them, and takes in what they sent, until the future is
+    /// dropped.
+    pub async fn run(&self) {
+        if let Err(error) = self.intake.resume().await {
+            tracing::error!(%error, "events that wait cannot be read");
+        }
+        self.sender.run().await;
     }
 
     pub fn context(&self) -> &Context {

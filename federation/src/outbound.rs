@@ -18,13 +18,17 @@ use std::{
 use model::{EventNumber, RoomNumber};
 use parking_lot::Mutex;
 use ruma::{OwnedServerName, OwnedUserId, ServerName};
-use serde_json::value::RawValue;
+use serde_json::{
+    json,
+    value::{RawValue, to_raw_value},
+};
 use services::{
     Context,
     destinations::{Destinations, DestinationsError},
     log::{Change, Follower},
+    typing::{Typing, TypingChange},
 };
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, broadcast};
 
 use crate::{client::FederationClient, destinations::Contacts};
 
@@ -51,6 +55,7 @@ struct Inner {
     client: FederationClient,
     contacts: Arc<Contacts>,
     destinations: Destinations,
+    typing: Typing,
     state: Mutex<State>,
     /// Something was added to `State::fresh`.
     news: Notify,
@@ -75,7 +80,15 @@ struct State {
 struct Fresh {
     position: u64,
     events: BTreeMap<RoomNumber, Vec<EventNumber>>,
+    /// Rooms in which a user of ours has read on.
+    read: BTreeSet<RoomNumber>,
     servers: BTreeSet<String>,
+}
+
+impl Fresh {
+    fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.read.is_empty() && self.servers.is_empty()
+    }
 }
 
 /// A server that got something, in a room or (`None`) in its outbox.
@@ -103,8 +116,14 @@ impl Lane {
 }
 
 impl Sender {
-    pub fn new(context: Context, client: FederationClient, contacts: Arc<Contacts>) -> Self {
+    pub fn new(
+        context: Context,
+        client: FederationClient,
+        contacts: Arc<Contacts>,
+        typing: Typing,
+    ) -> Self {
         let inner = Inner {
+            typing,
             destinations: Destinations::new(context.clone()),
             context,
             client,
@@ -138,41 +157,27 @@ impl Sender {
             tracing::error!(%error, "what other servers lack cannot be read");
             tokio::time::sleep(TICK).await;
         }
+        let mut typing = inner.typing.outbound();
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = inner.news.notified() => inner.dispatch().await,
+                change = typing.recv() => match change {
+                    Ok(change) => inner.tell_typing(&change).await,
+                    // What was missed is no longer true.
+                    Err(broadcast::error::RecvError::Lagged(_)) => {}
+                    // The sender lives in `inner`.
+                    Err(broadcast::error::RecvError::Closed) => return,
+                },
                 _ = tick.tick(), if inner.has_waiting_lanes() => inner.start_lanes(),
             }
         }
     }
 
-    /// Tells the servers of a room that a user of ours types, or no longer does. Not kept: who is
-    /// not reachable now need not know.
-    pub async fn typing(
-        &self,
-        room: RoomNumber,
-        user: OwnedUserId,
-        edu: Box<RawValue>,
-    ) -> Result<(), DestinationsError> {
-        let servers = self.inner.destinations.in_room(room).await?;
-        {
-            let mut state = self.inner.state.lock();
-            // Until then a lane would not know what else its server lacks.
-            if !state.ready {
-                return Ok(());
-            }
-            for server in servers {
-                if self.inner.contacts.is_failing(&server) {
-                    continue;
-                }
-                let lane = state.lanes.entry(server).or_default();
-                lane.ephemeral.insert((room, user.clone()), edu.clone());
-            }
-        }
-        self.inner.start_lanes();
-        Ok(())
+    /// What waits for other servers.
+    pub fn destinations(&self) -> &Destinations {
+        &self.inner.destinations
     }
 
     /// Tries again what may be tried again by now. Called by a timer; tests that turn the clock
@@ -215,6 +220,10 @@ impl Follower for Following {
                     fresh.events.entry(*room).or_default().extend(events);
                     any = true;
                 }
+                Change::Receipt { room, user } if inner.is_ours(user) => {
+                    fresh.read.insert(*room);
+                    any = true;
+                }
                 Change::Outbound { server } => {
                     fresh.servers.insert(server.clone());
                     any = true;
@@ -224,7 +233,7 @@ impl Follower for Following {
         }
         if any {
             inner.news.notify_one();
-        } else if fresh.events.is_empty() && fresh.servers.is_empty() && !state.dispatching {
+        } else if fresh.is_empty() && !state.dispatching {
             // Nothing is on its way to a lane, so nothing of this is missing in one.
             state.dispatched = state.dispatched.max(position);
         }
@@ -259,7 +268,16 @@ impl Inner {
             let servers = self.destinations.of_events(*room, events.clone()).await?;
             hints.extend(servers.into_iter().map(|server| (server, Some(*room))));
         }
+        for room in &fresh.read {
+            let servers = self.destinations.in_room(*room).await?;
+            hints.extend(servers.into_iter().map(|server| (server, Some(*room))));
+        }
         Ok(hints)
+    }
+
+    fn is_ours(&self, user: &str) -> bool {
+        let server = user.split_once(':').map(|(_, server)| server);
+        server == Some(self.context.server_name.as_str())
     }
 
     fn hint(&self, hints: Vec<Hint>, position: u64) {
@@ -282,8 +300,35 @@ impl Inner {
         for (room, events) in fresh.events {
             state.fresh.events.entry(room).or_default().extend(events);
         }
+        state.fresh.read.extend(fresh.read);
         state.fresh.servers.extend(fresh.servers);
         state.dispatching = false;
+    }
+
+    /// Tells the servers of a room that a user of ours types, or no longer does. Not kept: who is
+    /// not reachable now need not know.
+    async fn tell_typing(self: &Arc<Self>, change: &TypingChange) {
+        let TypingChange { room_id, room, user, typing } = change;
+        let servers = match self.destinations.in_room(*room).await {
+            Ok(servers) => servers,
+            Err(error) => {
+                tracing::error!(%error, "whom typing is for cannot be read");
+                return;
+            }
+        };
+        let content = json!({ "room_id": room_id, "user_id": user, "typing": typing });
+        let edu = to_raw_value(&json!({ "edu_type": "m.typing", "content": content }));
+        let Ok(edu) = edu else { return };
+        {
+            let mut state = self.state.lock();
+            for server in servers {
+                if !self.contacts.is_failing(&server) {
+                    let lane = state.lanes.entry(server).or_default();
+                    lane.ephemeral.insert((*room, user.clone()), edu.clone());
+                }
+            }
+        }
+        self.start_lanes();
     }
 
     /// Lets a server be brought up to date.

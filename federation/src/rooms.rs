@@ -6,11 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
-use model::{
-    pdu::Pdu,
-    room_version::RoomVersion,
-    verify::{Unverified, Verified},
-};
+use model::{pdu::Pdu, room_version::RoomVersion};
 use ruma::{
     CanonicalJsonObject, EventId, OwnedEventId, OwnedRoomId, OwnedServerName, RoomAliasId, RoomId,
     RoomVersionId, ServerName, UInt, UserId,
@@ -42,14 +38,14 @@ use crate::{
     keys::Keys,
 };
 
+mod authenticity;
+
 /// How long a question may take whose answer is one event, or a list of ids.
 const QUESTION_TIME_MAX: Duration = Duration::from_secs(20);
 /// How long an answer with many events may take.
 const HISTORY_TIME_MAX: Duration = Duration::from_secs(60);
 /// How long an invited user's server may take to sign.
 const INVITE_TIME_MAX: Duration = Duration::from_secs(20);
-/// Events verified without leaving the thread in between.
-const VERIFIED_AT_ONCE: usize = 8;
 
 /// Asks other servers about rooms.
 pub struct RemoteServers {
@@ -61,49 +57,13 @@ impl RemoteServers {
     pub fn new(client: FederationClient, keys: Arc<Keys>) -> Arc<Self> {
         Arc::new(Self { client, keys })
     }
-
-    async fn check(&self, events: Vec<Unverified>) -> Vec<Pdu> {
-        let wanted = events.iter().flat_map(|event| {
-            let sent_ms = event.claimed().origin_server_ts;
-            event.required_signatures().into_iter().flat_map(move |required| {
-                let server = required.server;
-                let key = move |key: ruma::OwnedServerSigningKeyId| {
-                    (server.clone(), key.to_string(), sent_ms)
-                };
-                required.keys.into_iter().map(key)
-            })
-        });
-        let mut wanted: Vec<_> = wanted.collect();
-        wanted.sort();
-        wanted.dedup_by(|a, b| a.0 == b.0 && a.1 == b.1);
-        let keys = self.keys.of_events(wanted).await;
-        let verify = move || {
-            let verified = events.into_iter().filter_map(|event| {
-                let event_id = event.claimed().event_id.clone();
-                match event.verify(&keys) {
-                    Ok(verified) => Some(verified),
-                    Err(error) => {
-                        tracing::info!(%event_id, %error, "event is not authentic");
-                        None
-                    }
-                }
-            });
-            verified.map(Verified::into_pdu).collect::<Vec<_>>()
-        };
-        tokio::task::spawn_blocking(verify).await.unwrap_or_default()
-    }
 }
 
 type Asked<'a, T> = BoxFuture<'a, Result<T, RemoteError>>;
 
 impl RemoteRooms for RemoteServers {
     fn verify<'a>(&'a self, event: &'a RawValue, version: RoomVersion) -> Asked<'a, Pdu> {
-        Box::pin(async move {
-            let event = Unverified::read(event.get().as_bytes(), version)
-                .map_err(|_| RemoteError::BadAnswer("not an event of the room's version"))?;
-            let mut verified = self.check(vec![event]).await;
-            verified.pop().ok_or(RemoteError::BadAnswer("an event that is not authentic"))
-        })
+        Box::pin(self.verify_event(event.get().as_bytes(), version))
     }
 
     fn verify_all<'a>(
@@ -111,16 +71,7 @@ impl RemoteRooms for RemoteServers {
         events: Vec<Box<RawValue>>,
         version: RoomVersion,
     ) -> Asked<'a, Vec<Pdu>> {
-        Box::pin(async move {
-            let mut read = Vec::with_capacity(events.len());
-            for (index, event) in events.iter().enumerate() {
-                read.extend(Unverified::read(event.get().as_bytes(), version).ok());
-                if index % VERIFIED_AT_ONCE == 0 {
-                    tokio::task::yield_now().await;
-                }
-            }
-            Ok(self.check(read).await)
-        })
+        Box::pin(async move { Ok(self.verify_events(events, version).await) })
     }
 
     fn make<'a>(
@@ -369,7 +320,7 @@ impl RemoteRooms for RemoteServers {
     }
 }
 
-fn raw(stripped: RawStrippedState) -> Option<Box<RawValue>> {
+pub(crate) fn raw(stripped: RawStrippedState) -> Option<Box<RawValue>> {
     serde_json::value::to_raw_value(&stripped).ok()
 }
 

@@ -95,12 +95,14 @@ impl Inner {
         let mut ephemeral = work.ephemeral.clone();
         loop {
             let mut pending = self.destinations.pending(server, work.scope.clone()).await?;
+            // Receipts are told once: they move the cursor as events do.
+            let durable =
+                !pending.pdus.is_empty() || !pending.edus.is_empty() || !pending.waiting.is_empty();
             let has_ephemeral = !ephemeral.is_empty() && pending.edus.len() < EDUS_MAX;
             if has_ephemeral {
                 let room = EDUS_MAX - pending.edus.len();
                 pending.edus.extend(ephemeral.drain(..room.min(ephemeral.len())));
             }
-            let durable = !pending.pdus.is_empty() || !pending.waiting.is_empty();
             if durable || has_ephemeral {
                 let parcel = Parcel {
                     from: pending.from,

@@ -1,0 +1,117 @@
+//! What another server may do in a room. Every handler that touches a room takes a grant, and only
+//! the checks in here make one.
+
+use std::sync::Arc;
+
+use ruma::{RoomId, ServerName};
+use services::{
+    room_rows::{Event, RoomRows},
+    rooms::{Room, visitors},
+};
+use web::Error;
+
+use crate::{Federation, authorization::RemoteServer, inbound::errors};
+
+/// The server may read what it may see of the room: it has users in it, and the room's access
+/// control list lets it take part.
+#[derive(Clone)]
+pub struct RoomReadGrant {
+    room: Arc<Room>,
+    since: visitors::Order,
+}
+
+/// The server may propose and send member events of its users: the room's access control list lets
+/// it take part. Whether the users may, the room's rules say.
+#[derive(Clone)]
+pub struct RoomWriteGrant {
+    room: Arc<Room>,
+}
+
+impl RoomReadGrant {
+    /// Checks what the server may do in the room.
+    pub async fn check(
+        federation: &Federation,
+        remote: &RemoteServer,
+        room_id: &RoomId,
+    ) -> Result<Self, Error> {
+        let (room, visitor) = visit(federation, remote.name(), room_id).await?;
+        match visitor.since {
+            Some(since) => Ok(Self { room, since }),
+            None => Err(Error::forbidden("Your server is not in the room")),
+        }
+    }
+
+    pub fn room(&self) -> &Arc<Room> {
+        &self.room
+    }
+
+    /// Asks one snapshot of the room's rows.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        federation: &Federation,
+        question: impl FnOnce(&Seen<'_>) -> Result<T, services::StoreError> + Send + 'static,
+    ) -> Result<T, Error> {
+        let since = self.since;
+        let read = federation
+            .services
+            .rooms
+            .read(self.room.number, move |rows| question(&Seen { rows, since }));
+        read.await.map_err(Error::internal)
+    }
+}
+
+impl RoomWriteGrant {
+    /// Checks what the server may do in the room.
+    pub async fn check(
+        federation: &Federation,
+        remote: &RemoteServer,
+        room_id: &RoomId,
+    ) -> Result<Self, Error> {
+        let (room, _) = visit(federation, remote.name(), room_id).await?;
+        Ok(Self { room })
+    }
+
+    pub fn room(&self) -> &Arc<Room> {
+        &self.room
+    }
+}
+
+/// A room's rows as a server may see them.
+pub struct Seen<'a> {
+    pub rows: RoomRows<'a>,
+    since: visitors::Order,
+}
+
+impl Seen<'_> {
+    /// An event of this room, if the server may see it.
+    pub fn event(&self, event_id: &ruma::EventId) -> Result<Option<Event>, services::StoreError> {
+        let Some(event) = self.rows.event_by_id(event_id)? else { return Ok(None) };
+        let visible = visitors::is_part_of_a_state(&event)
+            || event.is_accepted() && visitors::is_visible(self.rows, &event, self.since)?;
+        Ok(visible.then_some(event))
+    }
+
+    /// The event as the server may see it: redacted, if it may only know that there is one.
+    pub fn shown(&self, event: &Event) -> Result<Arc<model::pdu::Pdu>, services::StoreError> {
+        visitors::shown(self.rows, event, self.since)
+    }
+}
+
+/// The room, if this homeserver can speak for it and the server may take part in it.
+async fn visit(
+    federation: &Federation,
+    server: &ServerName,
+    room_id: &RoomId,
+) -> Result<(Arc<Room>, visitors::Visitor), Error> {
+    let rooms = &federation.services.rooms;
+    let unknown = || Error::not_found("This server is not in the room");
+    let room = rooms.find(room_id).await.map_err(errors::write)?.ok_or_else(unknown)?;
+    let visitor = rooms.visitor(&room, server).await.map_err(errors::write)?;
+    if !visitor.we_are_resident {
+        return Err(unknown());
+    }
+    if !visitor.is_allowed {
+        return Err(Error::forbidden("The room's access control list denies your server"));
+    }
+    Ok((room, visitor))
+}

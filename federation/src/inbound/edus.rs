@@ -1,0 +1,80 @@
+//! Ephemeral data units: what is true for a while, told by the server whose users it is about.
+//!
+//! A bad one is dropped and holds up no other: nobody would send it better the next time.
+
+use ruma::{
+    RoomId,
+    api::federation::transactions::edu::{Edu, ReceiptContent, ReceiptMap, TypingContent},
+    events::receipt::ReceiptThread,
+};
+use serde_json::value::RawValue;
+use services::receipts::{ReceiptError, RemoteReceipt, Thread};
+
+use crate::{Federation, authorization::RemoteServer, grants::RoomReadGrant};
+
+/// Rooms that one receipt EDU may be about.
+const ROOMS_MAX: usize = 100;
+
+/// Takes one in.
+pub(crate) async fn take_in(federation: &Federation, remote: &RemoteServer, json: &RawValue) {
+    let taken = match serde_json::from_str::<Edu>(json.get()) {
+        Ok(Edu::Typing(typing)) => take_typing(federation, remote, typing).await,
+        Ok(Edu::Receipt(receipts)) => take_receipts(federation, remote, receipts).await,
+        // Presence is not kept here.
+        Ok(_) => Ok(()),
+        Err(error) => {
+            tracing::debug!(server = %remote.name(), %error, "an EDU cannot be read");
+            Ok(())
+        }
+    };
+    if let Err(error) = taken {
+        tracing::debug!(server = %remote.name(), %error, "an EDU is not taken in");
+    }
+}
+
+async fn take_typing(
+    federation: &Federation,
+    remote: &RemoteServer,
+    TypingContent { room_id, user_id, typing }: TypingContent,
+) -> Result<(), ReceiptError> {
+    if !may_tell(federation, remote, &room_id).await {
+        return Ok(());
+    }
+    federation.services.typing.set_remote(remote.name(), &room_id, &user_id, typing).await
+}
+
+async fn take_receipts(
+    federation: &Federation,
+    remote: &RemoteServer,
+    ReceiptContent { receipts }: ReceiptContent,
+) -> Result<(), ReceiptError> {
+    for (room_id, of_room) in receipts.into_iter().take(ROOMS_MAX) {
+        if may_tell(federation, remote, &room_id).await {
+            let told = told(of_room);
+            federation.services.receipts.set_remote(remote.name(), &room_id, told).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Only who is in a room, and not kept out of it, may tell something of it.
+async fn may_tell(federation: &Federation, remote: &RemoteServer, room_id: &RoomId) -> bool {
+    RoomReadGrant::check(federation, remote, room_id).await.is_ok()
+}
+
+fn told(ReceiptMap { read }: ReceiptMap) -> Vec<RemoteReceipt> {
+    let receipts = read.into_iter().filter_map(|(user, receipt)| {
+        Some(RemoteReceipt {
+            user,
+            thread: match receipt.data.thread {
+                ReceiptThread::Unthreaded => Thread::Unthreaded,
+                ReceiptThread::Main => Thread::Main,
+                ReceiptThread::Thread(root) => Thread::Root(root),
+                _ => return None,
+            },
+            event_id: receipt.event_ids.into_iter().next()?,
+            ts_ms: receipt.data.ts.map_or(0, |ts| ts.get().into()),
+        })
+    });
+    receipts.collect()
+}

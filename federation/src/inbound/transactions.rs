@@ -1,0 +1,140 @@
+//! Transactions: what other servers push to us.
+//!
+//! Events are only looked at as far as is needed to know which room they wait for; they are made
+//! durable, acknowledged, and taken in by their room's worker ([`crate::intake`]).
+
+use std::collections::{BTreeMap, HashMap};
+
+use axum::{
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use http::{HeaderValue, header::CONTENT_TYPE};
+use model::pdu::Pdu;
+use ruma::{
+    OwnedEventId, OwnedRoomId, RoomId, api::federation::transactions::send_transaction_message::v1,
+};
+use serde::Deserialize;
+use serde_json::{json, value::RawValue};
+use services::{
+    rooms::Room,
+    staged::{self, Arrived},
+};
+use web::{Error, Matrix};
+
+use crate::{
+    Federation,
+    authorization::RemoteServer,
+    inbound::{edus, errors},
+};
+
+/// <https://spec.matrix.org/v1.19/server-server-api/#transactions>
+const PDUS_MAX: usize = 50;
+const EDUS_MAX: usize = 100;
+/// Bytes of an event that may wait. Longer than an event may be, because `unsigned` does not count.
+const WAITING_BYTES_MAX: usize = 80_000;
+
+/// `PUT /_matrix/federation/v1/send/{txnId}`
+pub(crate) async fn send_transaction_message(
+    State(federation): State<Federation>,
+    remote: RemoteServer,
+    Matrix(request): Matrix<v1::Request>,
+) -> Result<Response, Error> {
+    if request.origin != remote.name() {
+        return Err(Error::forbidden("The transaction is another server's"));
+    }
+    if request.pdus.len() > PDUS_MAX || request.edus.len() > EDUS_MAX {
+        return Err(Error::invalid_param("The transaction holds too much"));
+    }
+    let (context, id) = (federation.context(), &request.transaction_id);
+    let known = staged::answer_of(context, remote.name(), id).await;
+    if let Some(answer) = known.map_err(Error::internal)? {
+        return Ok(answered(answer));
+    }
+    for edu in &request.edus {
+        edus::take_in(&federation, &remote, edu.json()).await;
+    }
+    let (arrived, results) = sort(&federation, &remote, request.pdus).await?;
+    let answer = Bytes::from(json!({ "pdus": results }).to_string());
+    let rooms: Vec<_> = arrived.iter().map(|event| event.room).collect();
+    staged::stage(context, remote.name(), id, arrived, &answer).await.map_err(Error::internal)?;
+    federation.intake.wake(rooms);
+    Ok(answered(answer))
+}
+
+type Results = BTreeMap<OwnedEventId, serde_json::Value>;
+
+/// Which of the events may wait for which room, and what is answered of each.
+async fn sort(
+    federation: &Federation,
+    remote: &RemoteServer,
+    pdus: Vec<Box<RawValue>>,
+) -> Result<(Vec<Arrived>, Results), Error> {
+    let mut doors: HashMap<OwnedRoomId, Door> = HashMap::new();
+    let (mut arrived, mut results) = (Vec::new(), Results::new());
+    for json in pdus {
+        let Some(room_id) = room_of(&json) else { continue };
+        if !doors.contains_key(&room_id) {
+            let door = door(federation, remote, &room_id).await?;
+            doors.insert(room_id.clone(), door);
+        }
+        let (room, refusal) = match &doors[&room_id] {
+            // Its version is not known, so its events have no ids to answer for.
+            Door::Unknown => continue,
+            Door::Closed(room, why) => (room, Some(*why)),
+            Door::Open(room) => (room, None),
+        };
+        // An event without a valid format has no id either.
+        let Ok(event) = Pdu::from_wire(json.get().as_bytes(), room.version) else { continue };
+        let too_long = (json.get().len() > WAITING_BYTES_MAX).then_some("The event is too long");
+        match refusal.or(too_long) {
+            Some(why) => {
+                results.insert(event.event_id.clone(), json!({ "error": why }));
+            }
+            None => {
+                results.insert(event.event_id.clone(), json!({}));
+                arrived.push(Arrived { room: room.number, room_id, json });
+            }
+        }
+    }
+    Ok((arrived, results))
+}
+
+/// Whether a room takes events of a server.
+enum Door {
+    Unknown,
+    Closed(std::sync::Arc<Room>, &'static str),
+    Open(std::sync::Arc<Room>),
+}
+
+async fn door(
+    federation: &Federation,
+    remote: &RemoteServer,
+    room_id: &RoomId,
+) -> Result<Door, Error> {
+    let rooms = &federation.services.rooms;
+    let Some(room) = rooms.find(room_id).await.map_err(errors::write)? else {
+        return Ok(Door::Unknown);
+    };
+    let visitor = rooms.visitor(&room, remote.name()).await.map_err(errors::write)?;
+    Ok(if !visitor.is_allowed {
+        Door::Closed(room, "The room's access control list denies your server")
+    } else if visitor.we_are_resident {
+        Door::Open(room)
+    } else {
+        Door::Closed(room, "This server is not in the room")
+    })
+}
+
+fn room_of(json: &RawValue) -> Option<OwnedRoomId> {
+    #[derive(Deserialize)]
+    struct Located {
+        room_id: OwnedRoomId,
+    }
+    serde_json::from_str::<Located>(json.get()).ok().map(|located| located.room_id)
+}
+
+fn answered(answer: Bytes) -> Response {
+    ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], answer).into_response()
+}

@@ -1,0 +1,101 @@
+//! Whether events are from whom they say: format, signatures and hash, each with the keys that were
+//! in use when the event was sent.
+
+use std::collections::HashSet;
+
+use futures_util::{StreamExt, stream};
+use model::{pdu::Pdu, room_version::RoomVersion, verify::Unverified};
+use ruma::{OwnedServerName, signatures::PublicKeyMap};
+use serde_json::value::RawValue;
+use services::rooms::remote::RemoteError;
+
+use super::RemoteServers;
+use crate::keys::When;
+
+/// Events that are read and checked in one go, off the async threads.
+const CHECKED_AT_ONCE: usize = 256;
+/// Servers that are asked for keys at once.
+const FETCHES_AT_ONCE: usize = 16;
+
+impl RemoteServers {
+    /// The event, redacted if its hash does not match.
+    pub(crate) async fn verify_event(
+        &self,
+        json: &[u8],
+        version: RoomVersion,
+    ) -> Result<Pdu, RemoteError> {
+        let event = Unverified::read(json, version)
+            .map_err(|_| RemoteError::BadAnswer("not an event of the room's version"))?;
+        let keys = self.keys.of_events(wanted(&event)).await;
+        check(event, &keys).ok_or(RemoteError::BadAnswer("an event that is not authentic"))
+    }
+
+    /// Those of the events that are authentic.
+    pub(super) async fn verify_events(
+        &self,
+        events: Vec<Box<RawValue>>,
+        version: RoomVersion,
+    ) -> Vec<Pdu> {
+        let mut verified = Vec::with_capacity(events.len());
+        let mut events = events.into_iter();
+        loop {
+            let chunk: Vec<_> = events.by_ref().take(CHECKED_AT_ONCE).collect();
+            if chunk.is_empty() {
+                return verified;
+            }
+            verified.extend(self.verify_chunk(chunk, version).await);
+        }
+    }
+
+    async fn verify_chunk(&self, events: Vec<Box<RawValue>>, version: RoomVersion) -> Vec<Pdu> {
+        let read = move || -> Vec<Unverified> {
+            let read = |json: Box<RawValue>| Unverified::read(json.get().as_bytes(), version).ok();
+            events.into_iter().filter_map(read).collect()
+        };
+        let Ok(events) = tokio::task::spawn_blocking(read).await else { return Vec::new() };
+        self.fetch_keys(&events).await;
+        let mut with_keys = Vec::with_capacity(events.len());
+        for event in events {
+            let keys = self.keys.of_events(wanted(&event)).await;
+            with_keys.push((event, keys));
+        }
+        let check = move || {
+            let events = with_keys.into_iter();
+            events.filter_map(|(event, keys)| check(event, &keys)).collect()
+        };
+        tokio::task::spawn_blocking(check).await.unwrap_or_default()
+    }
+
+    /// Asks several servers at once for the keys that these events need.
+    async fn fetch_keys(&self, events: &[Unverified]) {
+        let needed: HashSet<(OwnedServerName, String)> =
+            events.iter().flat_map(wanted).map(|(server, key_id, _)| (server, key_id)).collect();
+        let fetching = stream::iter(needed).map(async |(server, key_id)| {
+            // Whether it is there will be seen when each event asks for it.
+            let _found = self.keys.key(&server, &key_id, When::At(0)).await;
+        });
+        fetching.buffer_unordered(FETCHES_AT_ONCE).collect::<()>().await;
+    }
+}
+
+/// The keys that may verify the event, each with the moment at which it must have been in use.
+fn wanted(event: &Unverified) -> Vec<(OwnedServerName, String, u64)> {
+    let sent_ms = event.claimed().origin_server_ts;
+    let required = event.required_signatures().into_iter();
+    let of_one = required.flat_map(|required| {
+        let server = required.server;
+        required.keys.into_iter().map(move |key| (server.clone(), key.to_string(), sent_ms))
+    });
+    of_one.collect()
+}
+
+fn check(event: Unverified, keys: &PublicKeyMap) -> Option<Pdu> {
+    let event_id = event.claimed().event_id.clone();
+    match event.verify(keys) {
+        Ok(verified) => Some(verified.into_pdu()),
+        Err(error) => {
+            tracing::info!(%event_id, %error, "event is not authentic");
+            None
+        }
+    }
+}

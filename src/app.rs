@@ -25,7 +25,7 @@ pub(crate) use self::{
     homeserver::{App, OpenError},
     homeservers::{CreateError, Homeservers},
     router::{of_client, router},
-    settings::{Limits, Settings},
+    settings::{Act, Limits, Settings},
 };
 use crate::config::Config;
 

@@ -44,12 +44,22 @@ impl TestHomeserver {
         Self::start(&config, Arc::new(MemoryEngine::new(store::TABLES))).await
     }
 
+    /// The same, and with rate limits.
+    pub(crate) async fn with_limits(more: &str) -> Self {
+        let config = format!("[[homeserver]]\nserver_name = \"{ACME}\"\n{more}\n");
+        Self::with(&config, Arc::new(MemoryEngine::new(store::TABLES)), true).await
+    }
+
     /// A process with this configuration, on this engine: for tests that start it again.
     pub(crate) async fn start(config: &str, engine: Arc<dyn Engine>) -> Self {
+        Self::with(config, engine, false).await
+    }
+
+    async fn with(config: &str, engine: Arc<dyn Engine>, limits: bool) -> Self {
         let media = tempfile::tempdir().unwrap();
         let environment = [
             ("KONTOR__DATA_DIR", media.path().to_str().unwrap()),
-            ("KONTOR__RATE_LIMITS__ENABLED", "false"),
+            ("KONTOR__RATE_LIMITS__ENABLED", if limits { "true" } else { "false" }),
         ];
         let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let config = Config::parse(config, environment.into_iter()).unwrap();

@@ -3,7 +3,10 @@
 //! A client means the homeserver whose name it connects to; another server says whom it means in
 //! its signature. Where there is only one homeserver, clients that know it by any name reach it.
 
-use std::sync::{Arc, Weak};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{Arc, Weak},
+};
 
 use axum::{
     Extension, Router,
@@ -11,6 +14,7 @@ use axum::{
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
+use futures_util::FutureExt;
 use http::{
     HeaderMap,
     header::{AUTHORIZATION, HOST},
@@ -97,14 +101,19 @@ async fn dispatch(
     if !homeservers.shared().settings.federation {
         return Error::unrecognized().into_response();
     }
+    if let Err(refusal) = homeservers.shared().limits.federation(origin.address) {
+        return refusal.into_response();
+    }
     answer(homeservers.federation(&name).await, request).await
 }
 
 async fn answer(router: Result<Option<Router>, OpenError>, request: Request) -> Response {
     match router {
-        Ok(Some(router)) => match router.oneshot(request).await {
-            Ok(response) => response,
-            Err(never) => match never {},
+        Ok(Some(router)) => match AssertUnwindSafe(router.oneshot(request)).catch_unwind().await {
+            Ok(Ok(response)) => response,
+            Ok(Err(never)) => match never {},
+            // A handler that panics answers, and hurts nobody else.
+            Err(_) => Error::internal("a handler panicked").into_response(),
         },
         Ok(None) => Error::unrecognized().into_response(),
         Err(error) => unavailable(error).into_response(),

@@ -38,6 +38,7 @@ pub(crate) struct Limits {
     join: RateLimit<OwnedUserId>,
     invite: RateLimit<OwnedUserId>,
     upload: RateLimit<OwnedUserId>,
+    federation: RateLimit<IpAddr>,
 }
 
 /// What one user's limits are for.
@@ -59,6 +60,7 @@ impl Limits {
             join: RateLimit::new(config.join),
             invite: RateLimit::new(config.invite),
             upload: RateLimit::new(config.upload),
+            federation: RateLimit::new(config.federation),
         }
     }
 
@@ -70,6 +72,11 @@ impl Limits {
     /// Counts a try to register from this address.
     pub(crate) fn registration(&self, address: IpAddr) -> Result<(), web::Error> {
         self.check(&self.registration, &limited_address(address))
+    }
+
+    /// Counts a request of another server.
+    pub(crate) fn federation(&self, address: IpAddr) -> Result<(), web::Error> {
+        self.check(&self.federation, &limited_address(address))
     }
 
     /// Counts something that a user does.

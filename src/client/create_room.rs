@@ -20,7 +20,7 @@ use services::rooms::{
 use web::{ErrorKind, Matrix};
 
 use super::{caller::Caller, error::Error};
-use crate::app::App;
+use crate::app::{Act, App};
 
 /// `POST /_matrix/client/v3/createRoom`
 pub(crate) async fn create_room(
@@ -28,6 +28,10 @@ pub(crate) async fn create_room(
     caller: Caller,
     Matrix(request): Matrix<Request>,
 ) -> Result<Matrix<Response>, Error> {
+    app.limits.act(&caller.user_id, Act::Join)?;
+    if !request.invite.is_empty() {
+        app.limits.act(&caller.user_id, Act::Invite)?;
+    }
     let invited = request.invite.clone();
     let is_direct = request.is_direct;
     let rooms = &app.services.rooms;

@@ -25,7 +25,7 @@ use services::rooms::{
 use web::{ErrorKind, Matrix};
 
 use super::{caller::Caller, error::Error};
-use crate::app::App;
+use crate::app::{Act, App};
 
 /// `POST /_matrix/client/v3/rooms/{roomId}/join`
 pub(crate) async fn join_room_by_id(
@@ -56,6 +56,7 @@ pub(crate) async fn knock_room(
     caller: Caller,
     Matrix(request): Matrix<knock_room::v3::Request>,
 ) -> Result<Matrix<knock_room::v3::Response>, Error> {
+    app.limits.act(&caller.user_id, Act::Join)?;
     let (room_id, via) = find(&app, request.room_id_or_alias, request.via).await?;
     let content = content(&app, &caller, request.reason).await?;
     let user = caller.user_id.clone();
@@ -103,6 +104,7 @@ pub(crate) async fn invite_user(
         let message = "Invitations go to Matrix ids: there is no identity server";
         return Err(web::Error::bad_request(ErrorKind::ThreepidDenied, message).into());
     };
+    app.limits.act(&caller.user_id, Act::Invite)?;
     let new = change(&caller, user_id, MembershipState::Invite, reason);
     app.services.rooms.invite(&request.room_id, new).await?;
     Ok(Matrix(invite_user::v3::Response::new()))
@@ -159,6 +161,7 @@ async fn join(
     via: Vec<OwnedServerName>,
     content: Map<String, Value>,
 ) -> Result<OwnedRoomId, Error> {
+    app.limits.act(&caller.user_id, Act::Join)?;
     let joining = Joining { user: caller.user_id.clone(), room_id: room_id.clone(), via, content };
     app.services.rooms.join(joining).await?;
     Ok(room_id)

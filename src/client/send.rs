@@ -10,7 +10,7 @@ use services::rooms::send::{NewEvent, Transaction};
 use web::{Json, JsonBody, Matrix};
 
 use super::{caller::Caller, error::Error};
-use crate::app::App;
+use crate::app::{Act, App};
 
 /// `PUT /_matrix/client/v3/rooms/{roomId}/send/{eventType}/{txnId}`
 pub(crate) async fn send_message_event(
@@ -64,6 +64,7 @@ async fn send_state(
     (event_type, state_key): (String, String),
     content: Map<String, Value>,
 ) -> Result<OwnedEventId, Error> {
+    app.limits.act(&caller.user_id, Act::Message)?;
     let rooms = &app.services.rooms;
     if event_type == "m.room.canonical_alias" {
         rooms.check_canonical_alias(room_id, &content).await?;
@@ -106,6 +107,7 @@ pub(crate) async fn redact_event(
 }
 
 async fn send(app: &App, room_id: &OwnedRoomId, new: NewEvent) -> Result<OwnedEventId, Error> {
+    app.limits.act(&new.sender, Act::Message)?;
     Ok(app.services.rooms.send(room_id, new).await?)
 }
 

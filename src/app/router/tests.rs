@@ -81,3 +81,26 @@ async fn the_only_homeserver_answers_to_every_name() {
     let (status, body) = server.send(get("/_matrix/client/v3/none", "127.0.0.1:8008")).await;
     assert_eq!((status, &body["errcode"]), (StatusCode::NOT_FOUND, &json!("M_UNRECOGNIZED")));
 }
+
+#[tokio::test]
+async fn one_address_of_another_server_may_not_ask_without_end() {
+    let config = "
+        [rate_limits]
+        federation = { per_second = 1, burst = 2 }
+    ";
+    let server = TestHomeserver::with_limits(config).await;
+    let keys = "/_matrix/key/v2/server";
+    for _ in 0..2 {
+        assert_eq!(server.send(get(keys, "acme.example")).await.0, StatusCode::OK);
+    }
+    let (status, body) = server.send(get(keys, "acme.example")).await;
+    let refused = (StatusCode::TOO_MANY_REQUESTS, &json!("M_LIMIT_EXCEEDED"));
+    assert_eq!((status, &body["errcode"]), refused);
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_answers() {
+    let router = axum::Router::new().fallback(async || -> () { panic!("clumsy") });
+    let response = super::answer(Ok(Some(router)), get("/", "acme.example")).await;
+    assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+}

@@ -18,6 +18,7 @@ mod certificates;
 mod federation;
 mod last_seen;
 mod log;
+mod member_events;
 
 use crate::{app::App, http::tls::Certificates};
 
@@ -33,6 +34,9 @@ pub(crate) fn of_homeserver(app: &App, workers: &Supervisor) {
     workers.start("log", Arc::default(), move || log::CatchUp::new(&homeserver));
     let homeserver = app.clone();
     workers.start("last seen", Arc::default(), move || last_seen::Write::new(&homeserver));
+    let homeserver = app.clone();
+    let changed = app.services.member_events.signal();
+    workers.start("member events", changed, move || member_events::Follow::new(&homeserver));
     let homeserver = app.clone();
     workers.follow("federation", move || federation::send(homeserver.clone()));
 }

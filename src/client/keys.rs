@@ -101,11 +101,14 @@ pub(crate) async fn upload_signing_keys(
     Ok(Json(json!({})))
 }
 
+/// user → device id or public key → signed object
+type SignedObjects = BTreeMap<OwnedUserId, BTreeMap<String, Map<String, Value>>>;
+
 /// `POST /_matrix/client/v3/keys/signatures/upload`
 pub(crate) async fn upload_signatures(
     State(app): State<App>,
     caller: Caller,
-    JsonBody(body): JsonBody<BTreeMap<OwnedUserId, BTreeMap<String, Map<String, Value>>>>,
+    JsonBody(body): JsonBody<SignedObjects>,
 ) -> Result<Json<Value>, Error> {
     let objects = body.into_iter().flat_map(|(user, objects)| {
         objects.into_iter().map(move |(key, object)| (user.clone(), key, object))

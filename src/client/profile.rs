@@ -6,7 +6,7 @@ use axum::extract::{Path, State};
 use http::StatusCode;
 use ruma::{OwnedUserId, api::client::profile::get_profile};
 use serde_json::{Map, Value, json};
-use services::profile::ProfileError;
+use services::{member_events::MemberEventsError, profile::ProfileError};
 use web::{ErrorKind, Json, JsonBody, Matrix};
 
 use super::{caller::Caller, error::Error};
@@ -42,7 +42,7 @@ pub(crate) async fn set_profile_field(
     let missing = || web::Error::missing_param("The body has no value for this field");
     let value = body.get(&name).ok_or_else(missing)?;
     app.services.profiles.set(&caller, &name, Some(value)).await?;
-    app.services.rooms.spread_profile(&caller.user_id).await?;
+    app.services.member_events.follow_user(&caller.user_id).await?;
     Ok(Json(json!({})))
 }
 
@@ -54,7 +54,7 @@ pub(crate) async fn delete_profile_field(
 ) -> Result<Json<Value>, Error> {
     caller.must_be(&parse(user)?)?;
     app.services.profiles.set(&caller, &name, None).await?;
-    app.services.rooms.spread_profile(&caller.user_id).await?;
+    app.services.member_events.follow_user(&caller.user_id).await?;
     Ok(Json(json!({})))
 }
 
@@ -77,6 +77,15 @@ impl From<ProfileError> for Error {
             ProfileError::UnknownUser => web::Error::forbidden(error.to_string()).into(),
             ProfileError::Read(error) => error.clone().into(),
             ProfileError::Commit(error) => error.clone().into(),
+        }
+    }
+}
+
+impl From<MemberEventsError> for Error {
+    fn from(error: MemberEventsError) -> Self {
+        match error {
+            MemberEventsError::Read(error) => error.into(),
+            MemberEventsError::Commit(error) => error.into(),
         }
     }
 }

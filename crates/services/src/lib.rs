@@ -20,6 +20,7 @@ pub mod keys;
 pub mod log;
 pub mod login;
 pub mod media;
+pub mod member_events;
 pub mod openid;
 pub mod passwords;
 pub mod profile;
@@ -65,6 +66,7 @@ use crate::{
     keys::Keys,
     login::Login,
     media::{Media, MediaSettings},
+    member_events::MemberEvents,
     openid::OpenId,
     passwords::Passwords,
     profile::Profiles,
@@ -119,6 +121,7 @@ pub struct Services {
     pub state_reads: StateReads,
     pub syncs: Syncs,
     pub rooms: Rooms,
+    pub member_events: Arc<MemberEvents>,
     pub media: Media,
     pub receipts: Receipts,
     pub read_markers: ReadMarkers,
@@ -141,6 +144,7 @@ impl Services {
             Arc::clone(&passwords),
             Arc::clone(&sessions),
         ));
+        let rooms = Rooms::new(context.clone());
         let account_data = Arc::new(AccountData::new(context.clone()));
         let inboxes = Inboxes::open(&context);
         let typing = Typing::new(context.clone());
@@ -165,7 +169,8 @@ impl Services {
                 unread.clone(),
             ),
             inboxes,
-            rooms: Rooms::new(context.clone()),
+            member_events: Arc::new(MemberEvents::new(context.clone(), rooms.clone())),
+            rooms,
             media: Media::new(context.clone(), media),
             receipts: Receipts::new(context.clone()),
             read_markers: ReadMarkers::new(context.clone()),

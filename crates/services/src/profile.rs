@@ -1,7 +1,7 @@
 //! Profiles: what users show of themselves.
 //!
-//! A change is told to the log as `Change::Profile`; who follows it brings the user's member
-//! events up to date in the rooms that he is in.
+//! What is shown in rooms too is noted in the same batch as not finished, until the user's member
+//! events have followed (see [`crate::member_events`]).
 //!
 //! <https://spec.matrix.org/v1.19/client-server-api/#profiles>
 
@@ -31,6 +31,8 @@ const AVATAR_URL_BYTES_MAX: usize = 1_000;
 
 pub const DISPLAY_NAME: &str = "displayname";
 pub const AVATAR_URL: &str = "avatar_url";
+/// What member events show of a profile.
+const IN_MEMBER_EVENTS: [&str; 2] = [DISPLAY_NAME, AVATAR_URL];
 
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ProfileError {
@@ -101,8 +103,12 @@ impl Profiles {
                 if size(&new) > PROFILE_BYTES_MAX {
                     return Err(ProfileError::TooLarge);
                 }
-                if new != old {
-                    accounts::put_profile(batch, &localpart, &new, &old);
+                if new == old {
+                    return Ok(((), Vec::new()));
+                }
+                accounts::put_profile(batch, &localpart, &new, &old);
+                if IN_MEMBER_EVENTS.contains(&name.as_str()) {
+                    accounts::put_unfinished(batch, &localpart);
                 }
                 Ok(((), vec![Change::Profile { user: localpart.clone() }]))
             })
@@ -126,7 +132,7 @@ fn size(profile: &Profile) -> usize {
 
 /// Clients unset their name or avatar by an empty or missing value.
 fn removes(name: &str, value: &Value) -> bool {
-    [DISPLAY_NAME, AVATAR_URL].contains(&name) && (value.is_null() || value == "")
+    IN_MEMBER_EVENTS.contains(&name) && (value.is_null() || value == "")
 }
 
 /// "The Common Namespaced Identifier Grammar": a lower-case letter, then a-z, 0-9, ., _ and -.

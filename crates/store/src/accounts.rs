@@ -29,9 +29,10 @@ pub struct Profile {
     pub fields: BTreeMap<String, String>,
 }
 
-/// First byte of a key: an account, or a profile.
+/// First byte of a key: an account, a profile, or that rooms have to follow one of them.
 const ACCOUNT_ROW: u8 = b'a';
 const PROFILE_ROW: u8 = b'p';
+const UNFINISHED_ROW: u8 = b'u';
 
 pub fn get(snapshot: &Snapshot, localpart: &str) -> Result<Option<Account>, StoreError> {
     let row = snapshot.get(ACCOUNT, &account_key(localpart))?;
@@ -96,6 +97,43 @@ pub fn put_profile(batch: &mut Batch, localpart: &str, profile: &Profile, replac
     } else {
         batch.put(ACCOUNT, key, value::encode(profile));
     }
+}
+
+/// Notes that the user's member events have to follow what the batch changes, until
+/// [`finish`] is committed.
+pub fn put_unfinished(batch: &mut Batch, localpart: &str) {
+    batch.put_stamped(ACCOUNT, unfinished_key(localpart), value::encode(&()));
+}
+
+/// The users whose member events have to follow, each with the position of the change.
+pub fn unfinished(snapshot: &Snapshot) -> Result<Vec<(String, u64)>, StoreError> {
+    let mut users = Vec::new();
+    snapshot.scan_prefix(ACCOUNT, &[UNFINISHED_ROW], |key, row| {
+        let localpart = std::str::from_utf8(&key[1..]);
+        let localpart = localpart.map_err(|_| value::corrupt("localpart"))?;
+        users.push((localpart.to_owned(), value::unstamp(&row)?.0));
+        Ok(())
+    })?;
+    Ok(users)
+}
+
+/// When the user changed what his member events have to follow.
+pub fn unfinished_of(snapshot: &Snapshot, localpart: &str) -> Result<Option<u64>, StoreError> {
+    let row = snapshot.get(ACCOUNT, &unfinished_key(localpart))?;
+    row.map(|row| Ok(value::unstamp(&row)?.0)).transpose()
+}
+
+/// The user's member events have followed what was changed at the position. The batch fails if
+/// there was a later change.
+pub fn finish(batch: &mut Batch, localpart: &str, position: u64) {
+    let key = unfinished_key(localpart);
+    let row = KeyWriter::new().u64(position).rest(value::encode(&())).finish();
+    batch.require(Precondition::Equals(ACCOUNT, key.clone(), row));
+    batch.delete(ACCOUNT, key);
+}
+
+fn unfinished_key(localpart: &str) -> Bytes {
+    KeyWriter::new().u8(UNFINISHED_ROW).rest(localpart).finish()
 }
 
 fn account_key(localpart: &str) -> Bytes {

@@ -52,8 +52,8 @@ impl Accounts {
             .await
     }
 
-    /// Ends all sessions and the ways to open new ones. Who follows the log makes the user leave
-    /// his rooms. With `erase`, also his profile is gone.
+    /// Ends all sessions and the ways to open new ones; that the user leaves his rooms is noted to
+    /// be done. With `erase`, also his profile is gone.
     pub async fn deactivate(&self, user: &UserId, erase: bool) -> Result<(), StandingError> {
         let user = user.to_owned();
         self.context.change(move |rows, batch| deactivate(rows, batch, &user, erase)).await
@@ -73,11 +73,12 @@ fn deactivate(
     accounts::put(batch, localpart, &account);
     removal::remove_all_but(rows, batch, user, None)?;
     account_data::delete_all(batch, localpart);
+    accounts::put_unfinished(batch, localpart);
     let mut changes = removal::changes(user);
+    changes.push(Change::Profile { user: localpart.to_owned() });
     let profile = accounts::profile(rows, localpart)?;
     if erase && !profile.fields.is_empty() {
         accounts::put_profile(batch, localpart, &Profile::default(), &profile);
-        changes.push(Change::Profile { user: localpart.to_owned() });
     }
     Ok(((), changes))
 }

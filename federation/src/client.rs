@@ -5,17 +5,18 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header::CONTENT_TYPE};
 use ruma::{
     ServerName,
     api::{
         EndpointError, IncomingResponseExt, OutgoingRequest, OutgoingRequestExt,
-        auth_scheme::NoAuthentication,
+        auth_scheme::{AuthScheme, NoAuthentication},
         error::{DeserializationError, Error as MatrixError, ErrorKind, FromHttpResponseError},
         federation::authentication::{ServerSignatures, XMatrixSigningInput},
         path_builder::SinglePath,
     },
 };
+use serde_json::{Map, Value};
 use services::Context;
 
 use crate::{
@@ -152,6 +153,31 @@ impl FederationClient {
         decode::<R>(&answer)
     }
 
+    /// Posts a JSON object and reads one: for answers that are passed on as they came.
+    pub async fn post_json(
+        &self,
+        destination: &ServerName,
+        path: &'static str,
+        body: &Value,
+        time_max: Duration,
+    ) -> Result<Map<String, Value>, RequestError> {
+        if destination == self.context.server_name {
+            return Err(RequestError::Ourselves);
+        }
+        let encode = |error: http::Error| RequestError::Encode(error.into());
+        let json = HeaderValue::from_static("application/json");
+        let request = Request::post(path).header(CONTENT_TYPE, json);
+        let mut request = request.body(Bytes::from(body.to_string())).map_err(encode)?;
+        ServerSignatures::add_authentication(&mut request, self.signing(destination))
+            .map_err(|error| RequestError::Encode(error.into()))?;
+        let answer = self.call(destination, request, time_max, Patience::BackOff).await?;
+        if !answer.status().is_success() {
+            let error = MatrixError::from_http_response(borrowed(&answer));
+            return Err(RequestError::Refused(Box::new(error)));
+        }
+        serde_json::from_slice(answer.body()).map_err(|error| RequestError::BadAnswer(error.into()))
+    }
+
     /// Signs and sends the request; the answer's body comes in pieces, whatever its status. For
     /// media. The time limits the wait for the head and for each piece.
     pub async fn stream<R>(
@@ -211,15 +237,18 @@ impl FederationClient {
         if destination == self.context.server_name {
             return Err(RequestError::Ourselves);
         }
-        let signing = XMatrixSigningInput::new(
+        let request = request
+            .try_into_http_request::<BytesMut>(BASE, self.signing(destination), ())
+            .map_err(|error| RequestError::Encode(error.into()))?;
+        origin_form(request)
+    }
+
+    fn signing(&self, destination: &ServerName) -> XMatrixSigningInput<'_> {
+        XMatrixSigningInput::new(
             self.context.server_name.clone(),
             destination.to_owned(),
             self.context.signing_key.key_pair(),
-        );
-        let request = request
-            .try_into_http_request::<BytesMut>(BASE, signing, ())
-            .map_err(|error| RequestError::Encode(error.into()))?;
-        origin_form(request)
+        )
     }
 
     async fn call(
@@ -287,9 +316,7 @@ fn decode<R>(answer: &Response<Bytes>) -> Result<R::IncomingResponse, RequestErr
 where
     R: OutgoingRequest<EndpointError = MatrixError>,
 {
-    let mut response = Response::new(&answer.body()[..]);
-    *response.status_mut() = answer.status();
-    *response.headers_mut() = HeaderMap::clone(answer.headers());
+    let response = borrowed(answer);
     if !answer.status().is_success() {
         let error = MatrixError::from_http_response(response);
         return Err(RequestError::Refused(Box::new(error)));
@@ -299,6 +326,14 @@ where
         FromHttpResponseError::Deserialization(error) => bad_answer(error),
         error => RequestError::BadAnswer(error.into()),
     })
+}
+
+/// The answer as ruma reads it.
+fn borrowed(answer: &Response<Bytes>) -> Response<&[u8]> {
+    let mut response = Response::new(&answer.body()[..]);
+    *response.status_mut() = answer.status();
+    *response.headers_mut() = HeaderMap::clone(answer.headers());
+    response
 }
 
 fn bad_answer(error: DeserializationError) -> RequestError {

@@ -10,6 +10,8 @@ use web::Routes;
 
 use crate::{Federation, authorization::authorise};
 
+mod devices;
+mod directory;
 mod edus;
 pub(crate) mod errors;
 mod events;
@@ -41,6 +43,7 @@ fn open_to_all() -> Routes<Federation> {
         .at("/_matrix/key/v2/server", get(keys::get_server_keys))
         .at("/_matrix/key/v2/query", post(keys::get_remote_server_keys_batch))
         .at("/_matrix/key/v2/query/{serverName}", get(keys::get_remote_server_keys))
+        .at("/_matrix/federation/v1/openid/userinfo", get(directory::get_openid_userinfo))
         .at("/_matrix/federation/v1/version", get(version::get_server_version))
 }
 
@@ -63,6 +66,10 @@ fn signed() -> Routes<Federation> {
         .at("/_matrix/federation/v1/event_auth/{roomId}/{eventId}", get(events::get_event_authorization))
         .at("/_matrix/federation/v1/backfill/{roomId}", get(events::get_backfill))
         .at("/_matrix/federation/v1/get_missing_events/{roomId}", post(events::get_missing_events))
+        .at("/_matrix/federation/v1/user/keys/query", post(devices::get_keys))
+        .at("/_matrix/federation/v1/user/keys/claim", post(devices::claim_keys))
+        .at("/_matrix/federation/v1/user/devices/{userId}", get(devices::get_devices))
+        .at("/_matrix/federation/v1/publicRooms", get(directory::get_public_rooms).post(directory::get_public_rooms_filtered))
         .at("/_matrix/federation/v1/query/profile", get(query::get_profile_information))
         .at("/_matrix/federation/v1/query/directory", get(query::get_room_information))
         .at("/_matrix/federation/v1/query/{queryType}", get(query::get_custom_information))

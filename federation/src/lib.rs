@@ -11,6 +11,7 @@ use services::{Context, Services};
 pub mod authorization;
 pub mod client;
 pub mod destinations;
+mod devices;
 pub mod discovery;
 mod flights;
 pub mod grants;
@@ -24,8 +25,8 @@ pub mod transport;
 pub(crate) mod worlds;
 
 use crate::{
-    client::FederationClient, destinations::Contacts, intake::Intake, keys::Keys, outbound::Sender,
-    rooms::RemoteServers, transport::Transport,
+    client::FederationClient, destinations::Contacts, devices::RemoteDevices, intake::Intake,
+    keys::Keys, outbound::Sender, rooms::RemoteServers, transport::Transport,
 };
 
 /// What the operator decides about federation.
@@ -61,6 +62,7 @@ impl Federation {
         let sender = Sender::new(context.clone(), client.clone(), contacts.clone(), typing);
         let remote = RemoteServers::new(client.clone(), Arc::clone(&keys));
         services.rooms.connect(remote.clone());
+        services.keys.connect(RemoteDevices::new(client.clone()));
         let intake = Intake::new(context, services.rooms.clone(), remote.clone());
         Self { services, contacts, client, keys, sender, intake, remote }
     }

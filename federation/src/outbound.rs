@@ -82,12 +82,17 @@ struct Fresh {
     events: BTreeMap<RoomNumber, Vec<EventNumber>>,
     /// Rooms in which a user of ours has read on.
     read: BTreeSet<RoomNumber>,
+    /// Local users whose devices or keys changed.
+    devices: BTreeSet<String>,
     servers: BTreeSet<String>,
 }
 
 impl Fresh {
     fn is_empty(&self) -> bool {
-        self.events.is_empty() && self.read.is_empty() && self.servers.is_empty()
+        self.events.is_empty()
+            && self.read.is_empty()
+            && self.devices.is_empty()
+            && self.servers.is_empty()
     }
 }
 
@@ -189,10 +194,10 @@ impl Sender {
     /// Opens a lane for every server that may lack something.
     async fn find_work(&self) -> Result<(), DestinationsError> {
         self.inner.contacts.load().await?;
-        let behind = self.inner.destinations.behind().await?;
+        let known = self.inner.destinations.known().await?;
         {
             let mut state = self.inner.state.lock();
-            for server in behind {
+            for server in known {
                 let lane = state.lanes.entry(server).or_default();
                 lane.everything = true;
                 lane.outbox = true;
@@ -222,6 +227,10 @@ impl Follower for Following {
                 }
                 Change::Receipt { room, user } if inner.is_ours(user) => {
                     fresh.read.insert(*room);
+                    any = true;
+                }
+                Change::DeviceList { user } if inner.is_ours(user) => {
+                    fresh.devices.insert(user.clone());
                     any = true;
                 }
                 Change::Outbound { server } => {
@@ -272,6 +281,11 @@ impl Inner {
             let servers = self.destinations.in_room(*room).await?;
             hints.extend(servers.into_iter().map(|server| (server, Some(*room))));
         }
+        for user in &fresh.devices {
+            let localpart = user.trim_start_matches('@').split(':').next().unwrap_or_default();
+            let servers = self.destinations.of_user(localpart).await?;
+            hints.extend(servers.into_iter().map(|server| (server, None)));
+        }
         Ok(hints)
     }
 
@@ -301,6 +315,7 @@ impl Inner {
             state.fresh.events.entry(room).or_default().extend(events);
         }
         state.fresh.read.extend(fresh.read);
+        state.fresh.devices.extend(fresh.devices);
         state.fresh.servers.extend(fresh.servers);
         state.dispatching = false;
     }

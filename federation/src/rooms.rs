@@ -324,7 +324,7 @@ pub(crate) fn raw(stripped: RawStrippedState) -> Option<Box<RawValue>> {
     serde_json::value::to_raw_value(&stripped).ok()
 }
 
-fn explain(error: RequestError) -> RemoteError {
+pub(crate) fn explain(error: RequestError) -> RemoteError {
     match error {
         RequestError::Refused(error) => {
             let body = match &error.body {

@@ -9,9 +9,9 @@ use model::{EventNumber, RoomNumber};
 use ruma::{OwnedServerName, ServerName};
 use serde_json::value::RawValue;
 use store::{
-    destinations::{self as rows, Waiting, WaitingKey},
+    destinations::{self as rows, Waiting},
     log::Change,
-    memberships,
+    memberships, to_device,
 };
 pub use store::{
     destinations::{Destination, Failing},
@@ -21,7 +21,7 @@ pub use store::{
 use crate::Context;
 
 mod gather;
-pub use gather::{Pending, Scope};
+pub use gather::{Outbox, Pending, Scope};
 
 /// Why the destinations could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -86,10 +86,28 @@ impl Destinations {
         Ok(others.collect())
     }
 
-    /// The servers that lack something: to be asked once, when the homeserver starts.
-    pub async fn behind(&self) -> Result<Vec<OwnedServerName>, DestinationsError> {
+    /// The other servers that may lack something: to be asked once, when the homeserver starts.
+    pub async fn known(&self) -> Result<Vec<OwnedServerName>, DestinationsError> {
         let us = self.context.server_name.clone();
-        Ok(self.context.store.read(move |snapshot| gather::behind(snapshot, &us)).await?)
+        Ok(self.context.store.read(move |snapshot| gather::known(snapshot, &us)).await?)
+    }
+
+    /// The other servers that share a room with a local user.
+    pub async fn of_user(
+        &self,
+        localpart: &str,
+    ) -> Result<Vec<OwnedServerName>, DestinationsError> {
+        let localpart = localpart.to_owned();
+        let rooms = self.context.store.read(move |snapshot| {
+            let rooms = memberships::of_user(snapshot, &localpart)?.into_iter();
+            let joined = rooms.filter(|(_, membership)| membership.kind == memberships::Kind::Join);
+            Ok::<_, StoreError>(joined.map(|(room, _)| room).collect::<Vec<_>>())
+        });
+        let mut servers = std::collections::BTreeSet::new();
+        for room in rooms.await? {
+            servers.extend(self.in_room(room).await?);
+        }
+        Ok(servers.into_iter().collect())
     }
 
     /// What the server lacks, oldest first.
@@ -112,13 +130,16 @@ impl Destinations {
         &self,
         server: &ServerName,
         up_to: Order,
-        arrived: Vec<WaitingKey>,
+        arrived: Outbox,
     ) -> Result<(), DestinationsError> {
         let mut batch = self.context.batch();
         let destination = Destination { delivered: up_to, failing: None };
         rows::put(&mut batch, server.as_str(), &destination);
-        for key in arrived {
+        for key in arrived.items {
             rows::remove_waiting(&mut batch, key);
+        }
+        for place in arrived.to_device {
+            to_device::delete_outbound(&mut batch, server.as_str(), place);
         }
         self.context.log.commit(batch, vec![Change::Nothing]).await?;
         Ok(())

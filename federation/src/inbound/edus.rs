@@ -3,8 +3,10 @@
 //! A bad one is dropped and holds up no other: nobody would send it better the next time.
 
 use ruma::{
-    RoomId,
-    api::federation::transactions::edu::{Edu, ReceiptContent, ReceiptMap, TypingContent},
+    RoomId, UserId,
+    api::federation::transactions::edu::{
+        DirectDeviceContent, Edu, ReceiptContent, ReceiptMap, TypingContent,
+    },
     events::receipt::ReceiptThread,
 };
 use serde_json::value::RawValue;
@@ -20,6 +22,18 @@ pub(crate) async fn take_in(federation: &Federation, remote: &RemoteServer, json
     let taken = match serde_json::from_str::<Edu>(json.get()) {
         Ok(Edu::Typing(typing)) => take_typing(federation, remote, typing).await,
         Ok(Edu::Receipt(receipts)) => take_receipts(federation, remote, receipts).await,
+        Ok(Edu::DirectToDevice(message)) => {
+            take_to_device(federation, remote, message).await;
+            Ok(())
+        }
+        Ok(Edu::DeviceListUpdate(update)) => {
+            note_devices(federation, remote, &update.user_id).await;
+            Ok(())
+        }
+        Ok(Edu::SigningKeyUpdate(update)) => {
+            note_devices(federation, remote, &update.user_id).await;
+            Ok(())
+        }
         // Presence is not kept here.
         Ok(_) => Ok(()),
         Err(error) => {
@@ -41,6 +55,36 @@ async fn take_typing(
         return Ok(());
     }
     federation.services.typing.set_remote(remote.name(), &room_id, &user_id, typing).await
+}
+
+async fn take_to_device(
+    federation: &Federation,
+    remote: &RemoteServer,
+    DirectDeviceContent { sender, ev_type, message_id, messages }: DirectDeviceContent,
+) {
+    if sender.server_name() != remote.name() {
+        return;
+    }
+    let messages = messages.into_iter().map(|(user, of_devices)| {
+        let of_devices = of_devices.into_iter().filter_map(|(device, content)| {
+            Some((device.to_string(), serde_json::from_str(content.json().get()).ok()?))
+        });
+        (user, of_devices.collect())
+    });
+    let (messages, kind) = (messages.collect(), ev_type.to_string());
+    let to_device = &federation.services.to_device;
+    if let Err(error) = to_device.receive(&sender, &kind, message_id.as_str(), messages).await {
+        tracing::info!(server = %remote.name(), %error, "messages to devices are not taken in");
+    }
+}
+
+async fn note_devices(federation: &Federation, remote: &RemoteServer, user: &UserId) {
+    if user.server_name() != remote.name() {
+        return;
+    }
+    if let Err(error) = federation.services.keys.changed_remotely(user).await {
+        tracing::error!(%error, "that devices changed could not be kept");
+    }
 }
 
 async fn take_receipts(

@@ -31,6 +31,7 @@ use services::{
         membership::NewMembership,
         send::NewEvent,
     },
+    sessions::{Caller, NewSession},
 };
 use store::events::Order;
 use tokio::task::JoinHandle;
@@ -69,6 +70,17 @@ impl Company {
     async fn register(&self, localpart: &str) -> OwnedUserId {
         let new = NewAccount { username: Some(localpart.to_owned()), ..NewAccount::default() };
         self.home.services.accounts.register(new).await.unwrap().user_id
+    }
+
+    async fn log_in(&self, localpart: &str) -> Caller {
+        let new = NewAccount {
+            username: Some(localpart.to_owned()),
+            session: Some(NewSession::default()),
+            ..NewAccount::default()
+        };
+        let services = &self.home.services;
+        let session = services.accounts.register(new).await.unwrap().session.unwrap();
+        services.sessions.authenticate(&session.access_token).await.unwrap()
     }
 
     async fn create(&self, version: RoomVersion, preset: Preset, also: Value) -> OwnedRoomId {
@@ -261,6 +273,73 @@ async fn who_types_and_how_far_everybody_has_read_is_told() {
     b.say("bob", &room, "after it").await;
     a.sees(&room, &["hello", "after it"]).await;
     assert!(typing().is_empty());
+}
+
+#[tokio::test]
+async fn devices_of_different_companies_find_and_write_to_each_other() {
+    let mut world = World::new();
+    let (a, b, _room) = pair(&mut world, RoomVersion::V12).await;
+    let (alice, bob) = (a.log_in("alice").await, b.log_in("bob").await);
+    let bobs = bob.user_id.clone();
+    let at_a = |user: &OwnedUserId| {
+        let store = &a.home.context().store;
+        store::device_keys::changed_at(&store.snapshot(), user.as_str()).unwrap()
+    };
+    // Bob's device publishes its keys: that is told, and Alice finds and claims them.
+    let keys = json!({
+        "user_id": bobs, "device_id": bob.device(), "algorithms": ["m.megolm.v1.aes-sha2"],
+        "keys": { format!("ed25519:{}", bob.device()): "QUJD" },
+        "signatures": { bobs.as_str(): { format!("ed25519:{}", bob.device()): "QUJD" } },
+    });
+    let upload = services::keys::KeyUpload {
+        device_keys: keys.as_object().cloned(),
+        one_time_keys: json!({ "signed_curve25519:A": {
+            "key": "QUJD", "signatures": { bobs.as_str(): { "ed25519:X": "QUJD" } },
+        } })
+        .as_object()
+        .cloned()
+        .unwrap(),
+        ..Default::default()
+    };
+    b.home.services.keys.upload(&bob, upload).await.unwrap();
+    crate::worlds::eventually(|| at_a(&bobs).is_some()).await;
+    let wanted = std::collections::BTreeMap::from([(bobs.clone(), Vec::new())]);
+    let found = a.home.services.keys.query(&alice, wanted).await.unwrap();
+    assert_eq!(found.failures.len(), 0);
+    assert_eq!(found.device_keys[bobs.as_str()][bob.device()]["keys"], keys["keys"]);
+    let devices = ruma::api::federation::device::get_devices::v1::Request::new(bobs.clone());
+    let devices = a.home.client.insist(&server("b.example"), devices, TIME).await.unwrap();
+    assert_eq!(devices.devices.len(), 1);
+    let claims = |device: &str| {
+        let algorithm = (device.to_owned(), "signed_curve25519".to_owned());
+        std::collections::BTreeMap::from([(bobs.clone(), [algorithm].into_iter().collect())])
+    };
+    let claimed = a.home.services.keys.claim(claims(bob.device())).await.unwrap();
+    let of_device = &claimed.one_time_keys[bobs.as_str()][bob.device()];
+    assert!(of_device["signed_curve25519:A"].is_object(), "{of_device}");
+    // A message for Bob's device arrives once, also after Bob's company was away.
+    world.transport.close(&server("b.example"));
+    let message = [(bob.device().to_owned(), json!({ "secret": 1 }))].into_iter().collect();
+    let messages = std::collections::BTreeMap::from([(bobs.clone(), message)]);
+    let to_device = &a.home.services.to_device;
+    to_device.send(&alice, "m.room.encrypted", "t1", messages).await.unwrap();
+    let name = server("b.example");
+    crate::worlds::eventually(|| a.home.contacts.is_failing(&name)).await;
+    world.connect(&b.home);
+    world.clock.advance(Duration::from_secs(10));
+    a.home.sender.tick();
+    let device = (bob.localpart().to_owned(), bob.device().to_owned());
+    let waiting = || {
+        let snapshot = b.home.context().store.snapshot();
+        let queue = (&*device.0, &*device.1);
+        store::to_device::pending(&snapshot, queue, (0, u64::MAX - 1), 10).unwrap()
+    };
+    crate::worlds::eventually(|| !waiting().is_empty()).await;
+    let received: Value = serde_json::from_slice(&waiting()[0].1).unwrap();
+    assert_eq!(received["sender"], alice.user_id.as_str());
+    assert_eq!(received["content"], json!({ "secret": 1 }));
+    crate::worlds::eventually(|| !a.home.contacts.is_failing(&name)).await;
+    assert_eq!(waiting().len(), 1);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! What a server lacks, read from one snapshot.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use kv::{Snapshot, StoreError};
 use model::{EventNumber, RoomNumber, pdu::Pdu};
@@ -10,10 +10,11 @@ use store::{
     destinations::{self, Waiting, WaitingKey},
     events::{self, Order, Standing, StoredEvent},
     memberships::{self, ServerInRoom},
-    rooms,
+    rooms, to_device,
     value::corrupt,
 };
 
+mod device_lists;
 mod receipts;
 
 /// Events of a room that are looked at in one reading, ours or not.
@@ -36,13 +37,26 @@ pub struct Scope {
 pub struct Pending {
     pub pdus: Vec<(OwnedEventId, Box<RawValue>)>,
     pub edus: Vec<Box<RawValue>>,
-    /// The rows of the outbox that are part of this.
-    pub waiting: Vec<WaitingKey>,
+    /// The rows of the outbox that are part of this, and the messages to devices.
+    pub waiting: Outbox,
     /// Where the cursor stands now, and where it stands when all of this has arrived.
     pub from: Order,
     pub to: Order,
     /// There is more of it within the scope.
     pub more: bool,
+}
+
+/// Rows that are forgotten once what they hold has arrived.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    pub(super) items: Vec<WaitingKey>,
+    pub(super) to_device: Vec<to_device::Place>,
+}
+
+impl Outbox {
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty() && self.to_device.is_empty()
+    }
 }
 
 /// An event of ours that waits in a timeline.
@@ -80,17 +94,39 @@ pub(super) fn pending(
     let mut pending = Pending {
         pdus: ours.into_iter().map(|event| (event.event_id, event.json)).collect(),
         edus: Vec::new(),
-        waiting: Vec::new(),
+        waiting: Outbox::default(),
         from,
         to,
         more: to < end,
     };
+    // What is lost if it does not fit goes first; receipts are overtaken by later ones.
+    device_lists::add(snapshot, us, server, &mut pending)?;
+    add_to_device(snapshot, server, scope, &mut pending)?;
+    add_waiting(snapshot, server, scope, &mut pending)?;
     for room in shared {
         receipts::add(snapshot, us, server, room, &mut pending)?;
     }
     pending.edus.truncate(scope.edus_max);
-    add_waiting(snapshot, server, scope, &mut pending)?;
     Ok(pending)
+}
+
+/// Messages for devices of the server's users.
+fn add_to_device(
+    snapshot: &Snapshot,
+    server: &ServerName,
+    scope: &Scope,
+    pending: &mut Pending,
+) -> Result<(), StoreError> {
+    let room = scope.edus_max.saturating_sub(pending.edus.len());
+    let messages = to_device::outbox(snapshot, server.as_str(), 0, room + 1)?;
+    pending.more |= messages.len() > room;
+    for (place, content) in messages.into_iter().take(room) {
+        let content = std::str::from_utf8(&content).map_err(|_| corrupt("message to a device"))?;
+        let edu = format!(r#"{{"edu_type":"m.direct_to_device","content":{content}}}"#);
+        pending.edus.extend(RawValue::from_string(edu).ok());
+        pending.waiting.to_device.push(place);
+    }
+    Ok(())
 }
 
 /// Fills up with what waits in the server's outbox.
@@ -118,7 +154,7 @@ fn add_waiting(
                 continue;
             }
         }
-        pending.waiting.push(key);
+        pending.waiting.items.push(key);
     }
     Ok(())
 }
@@ -228,36 +264,18 @@ fn other(
     (wanted && server != us).then_some(server)
 }
 
-pub(super) fn behind(
+/// Every other server that was ever sent to, or is in a room, or has something waiting.
+pub(super) fn known(
     snapshot: &Snapshot,
     us: &ServerName,
 ) -> Result<Vec<OwnedServerName>, StoreError> {
-    let delivered: HashMap<String, Order> = destinations::all(snapshot)?
-        .into_iter()
-        .map(|(server, destination)| (server, destination.delivered))
-        .collect();
-    let mut behind: BTreeSet<OwnedServerName> = destinations::with_waiting(snapshot)?
-        .into_iter()
-        .filter_map(|server| OwnedServerName::try_from(server).ok())
-        .collect();
+    let mut known: BTreeSet<String> = destinations::with_waiting(snapshot)?.into_iter().collect();
+    known.extend(destinations::all(snapshot)?.into_iter().map(|(server, _)| server));
     for (room, _) in rooms::all(snapshot)? {
-        let newest = events::timeline(snapshot, room, (Order(0, 0), Order::MAX), true, 1)?;
-        let Some((newest, _)) = newest.first().copied() else { continue };
-        for (server, presence) in memberships::servers(snapshot, room)? {
-            let cursor = delivered.get(&server).copied().unwrap_or(Order(0, 0));
-            let last = match presence.until {
-                Some(until) => newest.min(order_of(snapshot, room, until)?),
-                None => newest,
-            };
-            if let Ok(server) = OwnedServerName::try_from(server)
-                && server != us
-                && cursor < last
-            {
-                behind.insert(server);
-            }
-        }
+        known.extend(memberships::servers(snapshot, room)?.into_iter().map(|(server, _)| server));
     }
-    Ok(behind.into_iter().collect())
+    known.remove(us.as_str());
+    Ok(known.into_iter().filter_map(|server| OwnedServerName::try_from(server).ok()).collect())
 }
 
 fn is_ours(stored: &StoredEvent, pdu: &Pdu, us: &ServerName) -> bool {

@@ -87,7 +87,8 @@ impl Shared {
             allow_private: config.outbound.allow_private_addresses,
             exceptions: config.outbound.allow_networks.clone(),
         };
-        let outbound = Outbound::new(OutboundSettings { policy, extra_roots_pem })?;
+        let name_server = config.outbound.name_server;
+        let outbound = Outbound::new(OutboundSettings { policy, extra_roots_pem, name_server })?;
         let transport = if config.federation.enabled {
             let discovery = Discovery::new(outbound.clone(), clock.clone(), ids.clone());
             Transport::new(outbound.clone(), discovery)

@@ -85,6 +85,8 @@ pub(crate) struct FederationConfig {
 pub(crate) struct OutboundConfig {
     pub(crate) allow_private_addresses: bool,
     pub(crate) allow_networks: Vec<IpNet>,
+    /// The DNS server that is asked instead of the system's.
+    pub(crate) name_server: Option<SocketAddr>,
 }
 
 #[derive(Clone, PartialEq)]

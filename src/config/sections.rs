@@ -133,8 +133,9 @@ fn federation(mut section: Section<'_>) -> FederationConfig {
 fn outbound(mut section: Section<'_>) -> OutboundConfig {
     let allow_private_addresses = section.boolean("allow_private_addresses", false);
     let allow_networks = networks(section.list::<Network>("allow_networks"));
+    let name_server = section.parsed("name_server");
     section.finish();
-    OutboundConfig { allow_private_addresses, allow_networks }
+    OutboundConfig { allow_private_addresses, allow_networks, name_server }
 }
 
 fn registration(mut section: Section<'_>) -> RegistrationConfig {

@@ -60,6 +60,7 @@ async fn server(connections_max: usize) -> Server {
     let settings = OutboundSettings {
         policy: AddressPolicy::allow_all(),
         extra_roots_pem: cert.pem().into_bytes(),
+        name_server: None,
     };
     let outbound = Outbound::new(settings).unwrap();
     Server { plain, tls, outbound, go_on, drain, task, _folder: folder }

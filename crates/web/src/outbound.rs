@@ -14,7 +14,7 @@ mod policy;
 mod resolve;
 mod tls;
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use reqwest::{Client, Response, redirect};
 use url::{Host, Url};
@@ -46,6 +46,8 @@ pub struct OutboundSettings {
     pub policy: AddressPolicy,
     /// Certificates in PEM that are trusted besides the system's.
     pub extra_roots_pem: Vec<u8>,
+    /// The DNS server that is asked instead of the system's.
+    pub name_server: Option<SocketAddr>,
 }
 
 /// See the module. Cheap to clone; one for the whole process.
@@ -68,7 +70,8 @@ struct Inner {
 
 impl Outbound {
     pub fn new(settings: OutboundSettings) -> Result<Self, TlsError> {
-        Self::with_names(settings, Arc::new(SystemNames::new()))
+        let names = settings.name_server.map_or_else(SystemNames::new, SystemNames::asking);
+        Self::with_names(settings, Arc::new(names))
     }
 
     /// The same with another way to look up names.

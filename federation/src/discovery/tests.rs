@@ -119,6 +119,7 @@ fn discovery(host: &Host, names: Table, clock: &ManualClock) -> Discovery {
     let settings = OutboundSettings {
         policy: AddressPolicy::allow_all(),
         extra_roots_pem: host.certificate.clone().into_bytes(),
+        ..OutboundSettings::default()
     };
     let outbound = Outbound::with_names(settings, Arc::new(names)).unwrap();
     let ports = Ports { https: host.port, federation: 8448 };

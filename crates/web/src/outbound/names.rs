@@ -1,11 +1,15 @@
 //! Looking up names.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::future::BoxFuture;
 use hickory_resolver::{
     TokioResolver,
-    config::{LookupIpStrategy, ResolverConfig},
+    config::{ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolverConfig},
     net::{NetError, runtime::TokioRuntimeProvider},
     proto::rr::RData,
 };
@@ -59,6 +63,15 @@ impl SystemNames {
             )
         });
         Self(build(builder))
+    }
+
+    /// Asks one name server, over UDP, and nobody else.
+    pub fn asking(server: SocketAddr) -> Self {
+        let mut connection = ConnectionConfig::udp();
+        connection.port = server.port();
+        let server = NameServerConfig::new(server.ip(), true, vec![connection]);
+        let config = ResolverConfig::from_name_servers(vec![server]);
+        Self(build(TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())))
     }
 }
 

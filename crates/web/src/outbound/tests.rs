@@ -293,6 +293,7 @@ async fn a_route_changes_the_address_but_not_the_name() {
     let settings = OutboundSettings {
         policy: AddressPolicy::allow_all(),
         extra_roots_pem: cert.pem().into_bytes(),
+        ..OutboundSettings::default()
     };
     let outbound = Outbound::with_names(settings, Arc::new(Table::default())).unwrap();
 

@@ -19,8 +19,6 @@ use crate::{
     world::{Container, Image, Network, Ports, State, World},
 };
 
-#[cfg(test)]
-mod tests;
 
 /// The image that stands for the binary that is tested.
 pub(crate) const BASE_IMAGE: &str = "kontor";

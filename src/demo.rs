@@ -104,7 +104,9 @@ async fn show(
     ca_pem: Vec<u8>,
     tls: SocketAddr,
 ) -> Result<(), DemoError> {
-    let settings = OutboundSettings { policy: AddressPolicy::allow_all(), extra_roots_pem: ca_pem };
+    let policy = AddressPolicy::allow_all();
+    let settings =
+        OutboundSettings { policy, extra_roots_pem: ca_pem, ..OutboundSettings::default() };
     let outbound = Outbound::new(settings)?;
     let mut people = Vec::new();
     for (localpart, company) in [("alice", ACME), ("bob", GLOBEX)] {

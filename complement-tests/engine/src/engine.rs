@@ -13,12 +13,11 @@ use tokio::process::Child;
 use crate::{
     error::Error,
     kontor::{self, Surroundings},
-    labels::{Labels, label_change},
+    labels::{Labels, Selection, label_change},
     loopback::Loopback,
     names::NameServer,
     world::{Container, Image, Network, Ports, State, World},
 };
-
 
 /// The image that stands for the binary that is tested.
 pub(crate) const BASE_IMAGE: &str = "kontor";
@@ -274,7 +273,9 @@ impl Engine {
 
     /// Ends everything that still runs.
     pub(crate) async fn clear(&self) {
-        for container in self.world().containers(&Default::default(), true) {
+        // Outside of the loop's head, where the lock would be held as long as the loop lasts.
+        let containers = self.world().containers(&Selection::default(), true);
+        for container in containers {
             if let Err(error) = self.remove(&container.id, true).await {
                 eprintln!("complement-engine: {}: {error}", container.name);
             }

@@ -81,6 +81,7 @@ fn configuration(surroundings: &Surroundings<'_>) -> Value {
         "outbound": { "allow_private_addresses": true, "name_server": name_server.to_string() },
         "registration": { "enabled": true, "shared_secret": "complement" },
         "rate_limits": { "enabled": false },
+        "rooms": { "default_version": "10" },
         "appservices": { "directory": APPSERVICES },
     })
 }

@@ -42,7 +42,10 @@ fn areas_count_tests_and_sub_tests() {
 
 #[test]
 fn two_runs_are_compared() {
-    let newer = run(&MESSAGES.replace(r#""pass","Package":"github.com/matrix-org/complement/tests","Test":"TestJoin/again""#, r#""fail","Package":"github.com/matrix-org/complement/tests","Test":"TestJoin/again""#));
+    let newer = run(&MESSAGES.replace(
+        r#""pass","Package":"github.com/matrix-org/complement/tests","Test":"TestJoin/again""#,
+        r#""fail","Package":"github.com/matrix-org/complement/tests","Test":"TestJoin/again""#,
+    ));
     let older = run(MESSAGES);
     assert_eq!(newer.since(&older).trim(), "- federation TestJoin/again");
     assert_eq!(older.since(&newer).trim(), "+ federation TestJoin/again");

@@ -31,6 +31,7 @@ mod relations;
 mod room_error;
 mod room_keys;
 mod send;
+mod sliding_sync;
 mod state_read;
 mod sync;
 mod tags;
@@ -137,6 +138,7 @@ fn own_data() -> Routes<App> {
 fn reading() -> Routes<App> {
     Routes::new()
         .at("/_matrix/client/v3/sync", get(sync::sync_events))
+        .at("/_matrix/client/unstable/org.matrix.simplified_msc3575/sync", post(sliding_sync::sync_events))
         .at("/_matrix/client/v3/joined_rooms", get(state_read::joined_rooms))
         .at("/_matrix/client/v3/rooms/{roomId}/messages", get(messages::get_message_events))
         .at("/_matrix/client/v1/rooms/{roomId}/timestamp_to_event", get(messages::get_event_by_timestamp))

@@ -19,6 +19,9 @@ use super::{
 };
 use crate::app::App;
 
+#[cfg(test)]
+mod tests;
+
 #[derive(Deserialize)]
 pub(crate) struct Parameters {
     filter: Option<String>,

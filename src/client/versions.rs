@@ -11,7 +11,12 @@ const VERSIONS: [&str; 26] = [
 ];
 
 /// Proposals that clients ask for by name.
-const UNSTABLE_FEATURES: [&str; 0] = [];
+const UNSTABLE_FEATURES: [&str; 4] = [
+    "org.matrix.msc3874",
+    "org.matrix.msc3981",
+    "org.matrix.msc4222",
+    "org.matrix.simplified_msc3575",
+];
 
 /// `GET /_matrix/client/versions`. No homeserver is needed to answer, so it also tells that the
 /// process is ready.

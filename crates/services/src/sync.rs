@@ -21,6 +21,7 @@ mod encryption;
 mod gather;
 mod lazy;
 mod rooms;
+pub mod sliding;
 mod state;
 mod stripped;
 mod summary;
@@ -29,7 +30,9 @@ pub mod token;
 #[cfg(test)]
 mod tests;
 
-use self::{answer::SyncAnswer, gather::Gather, lazy::SentMembers, token::SyncToken};
+use self::{
+    answer::SyncAnswer, gather::Gather, lazy::SentMembers, sliding::Connections, token::SyncToken,
+};
 
 #[derive(Clone, Debug, Default)]
 pub struct SyncQuery {
@@ -58,6 +61,7 @@ pub struct Syncs {
     typing: Typing,
     unread: Unread,
     sent_members: Arc<SentMembers>,
+    connections: Arc<Connections>,
 }
 
 /// The longest that a client is kept waiting, whatever it asks for.
@@ -65,7 +69,9 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(120);
 
 impl Syncs {
     pub fn new(context: Context, inboxes: Arc<Inboxes>, typing: Typing, unread: Unread) -> Self {
-        Self { context, inboxes, typing, unread, sent_members: Arc::default() }
+        let connections = Arc::new(Connections::new(context.clock.now_ms()));
+        let sent_members = Arc::default();
+        Self { context, inboxes, typing, unread, sent_members, connections }
     }
 
     /// Answers at once if there is something to tell, if the device begins anew, or if it asks for

@@ -66,7 +66,7 @@ impl Gather<'_> {
     }
 
     /// Who types in the room, if that changed.
-    fn typing(&self, room: &RoomView<'_>, begins: bool) -> Option<Box<RawValue>> {
+    pub(super) fn typing(&self, room: &RoomView<'_>, begins: bool) -> Option<Box<RawValue>> {
         #[derive(Serialize)]
         struct Typing {
             user_ids: Vec<OwnedUserId>,
@@ -94,7 +94,7 @@ impl Gather<'_> {
         Ok((counts.main.into(), threads.collect()))
     }
 
-    fn receipts(
+    pub(super) fn receipts(
         &self,
         room: &RoomView<'_>,
         since: Option<u64>,

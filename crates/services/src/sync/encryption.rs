@@ -72,18 +72,20 @@ impl Company {
 }
 
 impl Gather<'_> {
-    /// Fills in what is for the device. Answers up to which position its messages are in the answer.
+    /// Fills in what is for the device, which has received its messages up to a position. Answers up
+    /// to which position they are in the answer.
     pub(super) fn for_device(
         &self,
         answer: &mut SyncAnswer,
         company: &Company,
+        received: u64,
     ) -> Result<u64, StoreError> {
         answer.device_lists = self.device_lists(company)?;
         let Some(device) = self.reader.device.as_deref() else { return Ok(self.until) };
         let (localpart, device) = (self.reader.user.localpart(), device.as_str());
-        let since = self.since_to_device();
         let owner = (localpart, device);
-        let mut messages = to_device::pending(self.rows, owner, (since, self.until), MESSAGES_MAX)?;
+        let mut messages =
+            to_device::pending(self.rows, owner, (received, self.until), MESSAGES_MAX)?;
         let mut told_up_to = self.until;
         if messages.len() == MESSAGES_MAX
             && let Some((to_device::Place(last, _), _)) = messages.last()
@@ -96,7 +98,7 @@ impl Gather<'_> {
                 told_up_to = last - 1;
             } else {
                 told_up_to = last;
-                messages = to_device::pending(self.rows, owner, (since, last), usize::MAX)?;
+                messages = to_device::pending(self.rows, owner, (received, last), usize::MAX)?;
             }
         }
         let events = messages.iter().filter_map(|(_, json)| serde_json::from_slice(json).ok());

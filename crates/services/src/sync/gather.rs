@@ -122,6 +122,15 @@ impl<'a> Gather<'a> {
         Ok((!kept.is_empty()).then_some(position))
     }
 
+    pub(super) fn ignored(&self) -> &HashSet<OwnedUserId> {
+        &self.ignored
+    }
+
+    /// The rooms, of any users, in which somebody began or stopped typing since.
+    pub(super) fn typing_changed(&self) -> Vec<RoomNumber> {
+        self.syncs.typing.changed_since(self.since_typing())
+    }
+
     pub(super) fn syncs(&self) -> &Syncs {
         self.syncs
     }
@@ -141,7 +150,7 @@ impl<'a> Gather<'a> {
             }
         }
         answer.account_data = self.global_account_data()?;
-        let to_device = self.for_device(&mut answer, &self.company)?;
+        let to_device = self.for_device(&mut answer, &self.company, self.since_to_device())?;
         answer.next_batch = SyncToken { to_device, ..self.end }.to_string();
         Ok(answer)
     }
@@ -158,7 +167,7 @@ impl<'a> Gather<'a> {
         let Changes::Some { mut rooms, .. } = changes else {
             return memberships::of_user(self.rows, localpart);
         };
-        rooms.extend(self.syncs.typing.changed_since(self.since_typing()));
+        rooms.extend(self.typing_changed());
         rooms.sort_unstable();
         rooms.dedup();
         let mut memberships = Vec::with_capacity(rooms.len());
@@ -291,7 +300,7 @@ impl<'a> Gather<'a> {
         Ok(beside::account_data(&items, &self.query.filter.room.account_data))
     }
 
-    fn global_account_data(&self) -> Result<Events, StoreError> {
+    pub(super) fn global_account_data(&self) -> Result<Events, StoreError> {
         let items = match &self.account_data {
             Some(changed) => changed.get(&None).cloned().unwrap_or_default(),
             None => {

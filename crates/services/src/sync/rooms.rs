@@ -44,7 +44,7 @@ impl Gather<'_> {
         membership: &memberships::Membership,
     ) -> Result<Option<JoinedRoom>, StoreError> {
         let root = room.state_at(self.until)?;
-        let since = self.since_in(room, membership, root)?;
+        let since = self.since_in(room, membership, (self.since(), root))?;
         let known = match since {
             Some(since) => room.state_at(since)?,
             None => StateTree::EMPTY,
@@ -126,13 +126,13 @@ impl Gather<'_> {
 
     /// The position after which the client needs the room's events; `None` if it must begin anew,
     /// because the user was not in the room all the time.
-    fn since_in(
+    pub(super) fn since_in(
         &self,
         room: &RoomView<'_>,
         membership: &memberships::Membership,
-        root: NodeId,
+        (since, root): (Option<u64>, NodeId),
     ) -> Result<Option<u64>, StoreError> {
-        let Some(since) = self.since() else { return Ok(None) };
+        let Some(since) = since else { return Ok(None) };
         let known = room.state_at(since)?;
         if room.oracle.moment(&known)?.membership != Membership::Join {
             return Ok(None);

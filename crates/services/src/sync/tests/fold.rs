@@ -1,6 +1,14 @@
 //! The law: what a client knows after any incremental syncs is what a fresh initial sync tells.
 
 use super::*;
+use crate::{
+    room_world::user_id,
+    rooms::{
+        create::{NewRoom, Preset},
+        membership::NewMembership,
+        send::NewEvent,
+    },
+};
 
 const USERS: [&str; 3] = ["alice", "bob", "carol"];
 const ROOMS: usize = 3;
@@ -53,6 +61,18 @@ impl Client {
         for (id, room) in sections["join"].as_object().unwrap() {
             self.invited.remove(id);
             self.joined.entry(id.clone()).or_default().fold(room);
+        }
+    }
+}
+
+impl Client {
+    /// An initial sync shows only the end of what the client has.
+    fn forget_what_is_long_past(&mut self, fresh: &mut Self) {
+        for (id, known) in &mut self.joined {
+            let Some(fresh) = fresh.joined.get_mut(id) else { continue };
+            let shared = known.timeline.len().min(fresh.timeline.len());
+            known.timeline.drain(..known.timeline.len() - shared);
+            fresh.timeline.drain(..fresh.timeline.len() - shared);
         }
     }
 }
@@ -114,14 +134,88 @@ async fn check(steps: &[Step], query: &SyncQuery) {
     }
     let mut fresh = Client::default();
     fresh.fold(&case.sync("bob", None, query.clone()).await);
-    // An initial sync shows only the end of what the client has.
-    for (id, known) in &mut client.joined {
-        let Some(fresh) = fresh.joined.get_mut(id) else { continue };
-        let shared = known.timeline.len().min(fresh.timeline.len());
-        known.timeline.drain(..known.timeline.len() - shared);
-        fresh.timeline.drain(..fresh.timeline.len() - shared);
-    }
+    client.forget_what_is_long_past(&mut fresh);
     assert_eq!(client, fresh);
+}
+
+/// The same with rooms as their writer writes them: what the rooms' rules forbid does not happen.
+async fn check_with_rules(steps: &[Step], query: &SyncQuery) {
+    let world = crate::testing::World::new();
+    let rooms = &world.services.rooms;
+    let mut ids = Vec::new();
+    for _ in 0..ROOMS {
+        // Since version 12 a room's id is drawn from when and how it was created.
+        world.clock.advance(Duration::from_millis(1));
+        ids.push(rooms.create(public_room()).await.unwrap());
+    }
+    let sync = async |since: Option<&Value>| {
+        let since = since.map(|answer| answer["next_batch"].as_str().unwrap().to_owned());
+        let query = SyncQuery { since, ..query.clone() };
+        let answer = world.services.syncs.sync(reader("bob"), query).await.unwrap();
+        serde_json::to_value(&answer).unwrap()
+    };
+    let mut answer = sync(None).await;
+    let mut client = Client::default();
+    client.fold(&answer);
+    for step in steps.iter().chain([&Step::Sync]) {
+        match step {
+            Step::Message { room, user } => {
+                let event = new_event(USERS[*user], "m.room.message", None);
+                let _ = rooms.send(&ids[*room], event).await;
+            }
+            Step::State { room, key } => {
+                let event = new_event("alice", "org.example.state", Some(key.to_string()));
+                let _ = rooms.send(&ids[*room], event).await;
+            }
+            Step::Member { room, user, membership } => {
+                let target = user_id(USERS[*user]);
+                let own = matches!(*membership, "join" | "leave");
+                let sender = if own { target.clone() } else { user_id("alice") };
+                let content = serde_json::Map::new();
+                let membership = (*membership).into();
+                let new = NewMembership { sender, target, membership, content };
+                let room = rooms.get(&ids[*room]).await.unwrap();
+                let _ = rooms.change_membership(&room, new).await;
+            }
+            Step::Sync => {
+                answer = sync(Some(&answer)).await;
+                client.fold(&answer);
+            }
+        }
+    }
+    let mut fresh = Client::default();
+    fresh.fold(&sync(None).await);
+    client.forget_what_is_long_past(&mut fresh);
+    assert_eq!(client, fresh);
+}
+
+fn public_room() -> NewRoom {
+    NewRoom {
+        creator: user_id("alice"),
+        version: model::room_version::RoomVersion::DEFAULT,
+        preset: Preset::PublicChat,
+        creation_content: serde_json::Map::new(),
+        creator_profile: serde_json::Map::new(),
+        initial_state: Vec::new(),
+        name: None,
+        topic: None,
+        power_levels: serde_json::Map::new(),
+        alias: None,
+        published: false,
+        trusted: Vec::new(),
+    }
+}
+
+fn new_event(sender: &str, event_type: &str, state_key: Option<String>) -> NewEvent {
+    NewEvent {
+        sender: user_id(sender),
+        event_type: event_type.to_owned(),
+        state_key,
+        content: serde_json::value::to_raw_value(&json!({ "body": "hello" })).unwrap(),
+        redacts: None,
+        timestamp_ms: None,
+        transaction: None,
+    }
 }
 
 fn run(steps: &[Step], query: &SyncQuery) {
@@ -130,7 +224,7 @@ fn run(steps: &[Step], query: &SyncQuery) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
     #[test]
     fn folding_incremental_syncs_gives_what_an_initial_sync_gives(
@@ -140,6 +234,18 @@ proptest! {
     ) {
         let query = filter(json!({ "room": { "timeline": { "limit": limit } } }));
         run(&steps, &SyncQuery { use_state_after, ..query });
+    }
+
+    #[test]
+    fn it_does_so_in_rooms_with_rules(
+        steps in prop::collection::vec(step(), 1..30),
+        limit in 1..6_u64,
+        use_state_after: bool,
+    ) {
+        let query = filter(json!({ "room": { "timeline": { "limit": limit } } }));
+        let query = SyncQuery { use_state_after, ..query };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(check_with_rules(&steps, &query));
     }
 }
 

@@ -19,6 +19,9 @@ mod federation;
 mod last_seen;
 mod log;
 mod member_events;
+mod media;
+mod typing;
+mod unread;
 
 use crate::{app::App, http::tls::Certificates};
 
@@ -39,6 +42,12 @@ pub(crate) fn of_homeserver(app: &App, workers: &Supervisor) {
     workers.start("member events", changed, move || member_events::Follow::new(&homeserver));
     let homeserver = app.clone();
     workers.follow("federation", move || federation::send(homeserver.clone()));
+    let homeserver = app.clone();
+    workers.start("media", Arc::default(), move || media::Collect::new(&homeserver));
+    let homeserver = app.clone();
+    workers.start("unread", Arc::default(), move || unread::Persist::new(&homeserver));
+    let homeserver = app.clone();
+    workers.follow("typing", move || typing::expire(homeserver.clone()));
 }
 
 /// Every worker of the process, one line each.

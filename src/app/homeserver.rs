@@ -104,6 +104,9 @@ impl Open {
         if let Err(error) = self.app.services.sessions.write_seen().await {
             tracing::error!(%error, "it cannot be written when devices were last seen");
         }
+        if let Err(error) = self.app.services.unread.persist().await {
+            tracing::error!(%error, "unread counts cannot be written");
+        }
         self.app.services.context.log.close();
     }
 }

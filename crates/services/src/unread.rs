@@ -36,10 +36,12 @@ pub use evaluate::Verdict;
 
 mod basis;
 mod evaluate;
+mod notifications;
 #[cfg(test)]
 mod tests;
 
-pub use store::unread::Count;
+pub use notifications::{Notification, Notifications, Wanted};
+pub use store::{events::Order as Place, unread::Count};
 
 /// What a user has not read in a room.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

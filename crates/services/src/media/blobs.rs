@@ -256,8 +256,9 @@ fn open_folder(inner: &Inner) -> io::Result<()> {
     for leftover in fs::read_dir(&inner.temporary)? {
         fs::remove_file(leftover?.path())?;
     }
-    sync_folder(&inner.folder)?;
-    inner.folder.parent().map_or(Ok(()), sync_folder)
+    // The folders above may be new, too: the homeserver's, and the one of all media.
+    let named = |folder: &&Path| !folder.as_os_str().is_empty();
+    inner.folder.ancestors().take(3).filter(named).try_for_each(sync_folder)
 }
 
 fn sync_folder(folder: &Path) -> io::Result<()> {

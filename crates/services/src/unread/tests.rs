@@ -234,3 +234,43 @@ async fn counting_costs_no_write_until_it_was_costly() {
     let row = store::unread::checkpoint(&snapshot, "alice", scene.room.number).unwrap();
     assert_eq!(row.unwrap().counts["main"].notifications, COSTLY_EVENTS as u64 + 1);
 }
+
+#[tokio::test]
+async fn notifications_are_listed_newest_first_across_rooms() {
+    let scene = Scene::new().await;
+    let other = BareRoom::numbered(&scene.room.context, 2).await;
+    other.join(ALICE).await;
+    other.join(BOB).await;
+    let mut sent = Vec::new();
+    for index in 0..5 {
+        sent.push(scene.room.say(BOB, &format!("one {index}")).await);
+        sent.push(other.say(BOB, &format!("two {index}")).await);
+        scene.room.say(ALICE, "mine").await;
+    }
+    sent.push(scene.mention(BOB, json!({ "user_ids": [ALICE] })).await);
+    scene.read(ALICE, Thread::Unthreaded, &sent[8]).await;
+    sent.reverse();
+    let page = async |before, limit, only_highlights| {
+        let wanted = super::Wanted { before, limit, only_highlights };
+        scene.unread.notifications(ALICE.try_into().unwrap(), wanted).await.unwrap()
+    };
+    let mut listed = Vec::new();
+    let mut before = None;
+    loop {
+        let page = page(before, 4, false).await;
+        for notification in &page.list {
+            let event: Value = serde_json::from_str(notification.event.get()).unwrap();
+            listed.push(event["event_id"].as_str().unwrap().to_owned());
+            let read = notification.room_id == scene.room.id && listed.len() > 1;
+            assert_eq!(notification.read, read, "{event}");
+        }
+        before = page.next;
+        if before.is_none() {
+            break;
+        }
+    }
+    assert_eq!(listed, sent.iter().map(ToString::to_string).collect::<Vec<_>>());
+    let highlights = page(None, 10, true).await;
+    assert_eq!(highlights.list.len(), 1);
+    assert!(highlights.next.is_none());
+}

@@ -17,6 +17,7 @@ pub(crate) mod errors;
 mod events;
 mod invite;
 mod keys;
+mod media;
 mod membership;
 mod query;
 #[cfg(test)]
@@ -73,4 +74,6 @@ fn signed() -> Routes<Federation> {
         .at("/_matrix/federation/v1/query/profile", get(query::get_profile_information))
         .at("/_matrix/federation/v1/query/directory", get(query::get_room_information))
         .at("/_matrix/federation/v1/query/{queryType}", get(query::get_custom_information))
+        .at("/_matrix/federation/v1/media/download/{mediaId}", get(media::get_content))
+        .at("/_matrix/federation/v1/media/thumbnail/{mediaId}", get(media::get_content_thumbnail))
 }

@@ -18,6 +18,7 @@ pub mod grants;
 pub mod inbound;
 pub mod intake;
 pub mod keys;
+mod media;
 pub mod outbound;
 pub mod rooms;
 pub mod transport;
@@ -26,7 +27,7 @@ pub(crate) mod worlds;
 
 use crate::{
     client::FederationClient, destinations::Contacts, devices::RemoteDevices, intake::Intake,
-    keys::Keys, outbound::Sender, rooms::RemoteServers, transport::Transport,
+    keys::Keys, media::RemoteFiles, outbound::Sender, rooms::RemoteServers, transport::Transport,
 };
 
 /// What the operator decides about federation.
@@ -63,6 +64,8 @@ impl Federation {
         let remote = RemoteServers::new(client.clone(), Arc::clone(&keys));
         services.rooms.connect(remote.clone());
         services.keys.connect(RemoteDevices::new(client.clone()));
+        let remote_bytes_max = services.media.settings().remote_bytes_max;
+        services.media.connect(RemoteFiles::new(client.clone(), remote_bytes_max));
         let intake = Intake::new(context, services.rooms.clone(), remote.clone());
         Self { services, contacts, client, keys, sender, intake, remote }
     }

@@ -33,6 +33,8 @@ pub(crate) struct World {
     pub(crate) clock: ManualClock,
     pub(crate) transport: Arc<Transport>,
     engine: Arc<kv::MemoryEngine>,
+    /// Where the homeservers' files are.
+    media: tempfile::TempDir,
     homes: u8,
 }
 
@@ -42,6 +44,7 @@ impl World {
             clock: ManualClock::default(),
             transport: Transport::within_process(),
             engine: Arc::new(kv::MemoryEngine::new(store::TABLES)),
+            media: tempfile::tempdir().unwrap(),
             homes: 0,
         }
     }
@@ -102,7 +105,7 @@ impl World {
             registration: Default::default(),
             token_lifetimes: Default::default(),
             passwords: Arc::new(passwords),
-            media: services::media::MediaSettings::in_folder("no-media"),
+            media: services::media::MediaSettings::in_folder(self.media.path().join(name)),
             turn: Default::default(),
         };
         let services = Arc::new(Services::new(context, settings));

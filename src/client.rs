@@ -20,12 +20,16 @@ mod event;
 mod filter;
 mod keys;
 mod login;
+mod media;
 mod membership;
 mod messages;
+mod notifications;
 mod openid;
 mod profile;
 mod push_rules;
 mod pushers;
+mod read_markers;
+mod receipt;
 mod register;
 mod relations;
 mod room_error;
@@ -38,6 +42,7 @@ mod tags;
 #[cfg(test)]
 mod tests;
 mod to_device;
+mod typing;
 mod uia;
 mod user_directory;
 pub(crate) mod versions;
@@ -62,6 +67,8 @@ pub(crate) fn router(_settings: &Settings) -> Router<App> {
         .merge(accounts())
         .merge(own_data())
         .merge(encryption())
+        .merge(media())
+        .merge(marks())
         .merge(reading())
         .merge(rooms())
         .into_router()
@@ -192,4 +199,30 @@ fn encryption() -> Routes<App> {
         .at("/_matrix/client/v3/room_keys/keys", get(room_keys::get_backup_keys).put(room_keys::add_backup_keys).delete(room_keys::delete_backup_keys))
         .at("/_matrix/client/v3/room_keys/keys/{roomId}", get(room_keys::get_backup_keys_for_room).put(room_keys::add_backup_keys_for_room).delete(room_keys::delete_backup_keys_for_room))
         .at("/_matrix/client/v3/room_keys/keys/{roomId}/{sessionId}", get(room_keys::get_backup_keys_for_session).put(room_keys::add_backup_keys_for_session).delete(room_keys::delete_backup_keys_for_session))
+}
+
+/// Files.
+#[rustfmt::skip]
+fn media() -> Routes<App> {
+    Routes::new()
+        .at_each(&["/_matrix/client/v1/media/config", "/_matrix/media/v3/config"], get(media::get_media_config))
+        .at("/_matrix/media/v3/upload", post(media::create_content))
+        .at("/_matrix/media/v1/create", post(media::create_mxc_uri))
+        .at("/_matrix/media/v3/upload/{serverName}/{mediaId}", put(media::create_content_async))
+        .at("/_matrix/client/v1/media/download/{serverName}/{mediaId}", get(media::get_content))
+        .at("/_matrix/client/v1/media/download/{serverName}/{mediaId}/{fileName}", get(media::get_content_as_filename))
+        .at("/_matrix/client/v1/media/thumbnail/{serverName}/{mediaId}", get(media::get_content_thumbnail))
+        .at("/_matrix/media/v3/download/{serverName}/{mediaId}", get(media::get_content_frozen))
+        .at("/_matrix/media/v3/download/{serverName}/{mediaId}/{fileName}", get(media::get_content_as_filename_frozen))
+        .at("/_matrix/media/v3/thumbnail/{serverName}/{mediaId}", get(media::get_content_thumbnail_frozen))
+}
+
+/// How far users have read, and who is typing.
+#[rustfmt::skip]
+fn marks() -> Routes<App> {
+    Routes::new()
+        .at("/_matrix/client/v3/rooms/{roomId}/receipt/{receiptType}/{eventId}", post(receipt::create_receipt))
+        .at("/_matrix/client/v3/rooms/{roomId}/read_markers", post(read_markers::set_read_marker))
+        .at("/_matrix/client/v3/rooms/{roomId}/typing/{userId}", put(typing::create_typing_event))
+        .at("/_matrix/client/v3/notifications", get(notifications::get_notifications))
 }

@@ -6,6 +6,7 @@ use axum::{
     Router,
     body::Body,
     http::{Request, StatusCode, header::AUTHORIZATION},
+    response::Response,
 };
 use http_body_util::BodyExt;
 use kv::{Engine, MemoryEngine};
@@ -103,9 +104,14 @@ impl TestHomeserver {
         self.send(request.body(body).unwrap()).await
     }
 
+    /// Any request, and the response as it is.
+    pub(crate) async fn respond(&self, request: Request<Body>) -> Response {
+        self.router.clone().oneshot(request).await.unwrap()
+    }
+
     /// Any request. A body that is no JSON is null.
     pub(crate) async fn send(&self, request: Request<Body>) -> (StatusCode, Value) {
-        let response = self.router.clone().oneshot(request).await.unwrap();
+        let response = self.respond(request).await;
         let status = response.status();
         let body = response.into_body().collect().await.unwrap().to_bytes();
         (status, serde_json::from_slice(&body).unwrap_or(Value::Null))

@@ -175,7 +175,9 @@ impl Cause for Error {
 impl IntoResponse for Error {
     /// Also the one place where an error that is our fault is logged.
     fn into_response(self) -> Response {
-        if self.status.is_server_error() {
+        // That somebody else does not answer is no error of ours.
+        let of_others = matches!(self.status.as_u16(), 502 | 504);
+        if self.status.is_server_error() && !of_others {
             let cause =
                 self.details.cause.as_ref().map(|cause| chain(&**cause)).unwrap_or_default();
             tracing::error!(status = self.status.as_u16(), cause, "{}", self.message);

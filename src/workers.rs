@@ -18,8 +18,8 @@ mod certificates;
 mod federation;
 mod last_seen;
 mod log;
-mod member_events;
 mod media;
+mod member_events;
 mod typing;
 mod unread;
 

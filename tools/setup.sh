@@ -68,12 +68,31 @@ rocksdb() {
     rm -rf "$work"
 }
 
+# Synapse and matrix-nio in an environment of exactly our pins; its name holds their hash, by
+# which the tests find it (tests/harness/src/python.rs).
+python_peers() {
+    local pins=tools/python-requirements.txt hash environment
+    hash=$(sha256sum "$pins" | cut -c1-12)
+    environment="$cache/python-$hash"
+    [ -x "$environment/bin/python" ] && return
+    say "installing the Python peers into $environment"
+    rm -rf "$environment.new"
+    # It is moved to its place when it is whole. It is run only as `bin/python -m ...`, so it does
+    # not matter that the scripts beside it remember the old path.
+    python3 -m venv "$environment.new" >&2
+    "$environment.new/bin/python" -m pip install --quiet --disable-pip-version-check \
+        --only-binary :all: -r "$pins" >&2
+    "$environment.new/bin/python" -c 'import synapse.app.homeserver, nio' >&2
+    mv "$environment.new" "$environment"
+}
+
 toolchain
 case "${1:-}" in
     --tests) system_packages tests ;;
     *) system_packages ;;
 esac
 rocksdb
+[ "${1:-}" = --tests ] && python_peers
 cat <<ENV
 export ROCKSDB_LIB_DIR='$rocksdb_dir' ROCKSDB_STATIC=1
 export CARGO_TARGET_DIR='${CARGO_TARGET_DIR:-$cache/target}'

@@ -1,0 +1,147 @@
+//! One HTTP request of a client, and its answer.
+
+use reqwest::{Client, Method, RequestBuilder, StatusCode, Url};
+use rustls::crypto::ring;
+use serde_json::Value;
+use std::{collections::HashMap, time::Duration};
+
+const TIMEOUT: Duration = Duration::from_secs(90);
+
+/// A way to one homeserver: where to connect, and whom to ask for.
+#[derive(Clone, Debug)]
+pub(crate) struct Http {
+    client: Client,
+    base: Url,
+    /// The homeserver's name goes into `Host`, whatever port the request comes in at.
+    host: String,
+}
+
+impl Http {
+    pub(crate) fn new(base: &str, host: &str) -> Self {
+        // Another test of this process may have installed it; it is the same one.
+        let _ = ring::default_provider().install_default();
+        let client = Client::builder()
+            .no_proxy()
+            .http1_only()
+            .timeout(TIMEOUT)
+            .build()
+            .expect("an HTTP client");
+        Self { client, base: base.parse().expect("a URL"), host: host.into() }
+    }
+
+    /// A request; each segment of the path is percent-encoded here.
+    pub(crate) fn call(&self, method: Method, path: &[&str]) -> Call {
+        let mut url = self.base.clone();
+        url.path_segments_mut().expect("an HTTP URL").pop_if_empty().extend(path);
+        let what = format!("{method} {}", url.path());
+        Call { request: self.client.request(method, url).header("host", &self.host), what }
+    }
+}
+
+/// A request that is being put together.
+#[derive(Debug)]
+pub struct Call {
+    request: RequestBuilder,
+    what: String,
+}
+
+/// The answer to a request, of whatever status.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Status of the answer.
+    pub status: StatusCode,
+    /// Its headers, names in lower case.
+    pub headers: HashMap<String, String>,
+    /// Its body.
+    pub bytes: Vec<u8>,
+    what: String,
+}
+
+/// No answer came: whether the server did it is unknown.
+#[derive(Clone, Debug)]
+pub struct Lost(pub String);
+
+impl Call {
+    /// Adds a JSON body.
+    pub fn json(mut self, body: &Value) -> Self {
+        self.request = self.request.json(body);
+        self
+    }
+
+    /// Adds a body of some type.
+    pub fn bytes(mut self, content_type: &str, body: Vec<u8>) -> Self {
+        self.request = self.request.header("content-type", content_type).body(body);
+        self
+    }
+
+    /// Adds query parameters.
+    pub fn query(mut self, pairs: &[(&str, &str)]) -> Self {
+        // reqwest's own `query` is a feature that the product does not need.
+        let (client, request) = self.request.build_split();
+        let mut request = request.unwrap_or_else(|e| panic!("{}: {e}", self.what));
+        request.url_mut().query_pairs_mut().extend_pairs(pairs);
+        self.request = RequestBuilder::from_parts(client, request);
+        self
+    }
+
+    /// Adds an access token.
+    pub fn token(mut self, token: &str) -> Self {
+        self.request = self.request.bearer_auth(token);
+        self
+    }
+
+    /// Sends it; the server may be gone.
+    pub async fn attempt(self) -> Result<Answer, Lost> {
+        let lost = |e: reqwest::Error| Lost(format!("{}: {e:?}", self.what));
+        let response = self.request.send().await.map_err(lost)?;
+        let status = response.status();
+        let headers = response
+            .headers()
+            .iter()
+            .map(|(name, value)| {
+                (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into())
+            })
+            .collect();
+        let bytes = response.bytes().await.map_err(lost)?.to_vec();
+        Ok(Answer { status, headers, bytes, what: self.what })
+    }
+
+    /// Sends it; there must be an answer.
+    pub async fn answer(self) -> Answer {
+        self.attempt().await.unwrap_or_else(|Lost(why)| panic!("no answer to {why}"))
+    }
+
+    /// Sends it; it must succeed.
+    pub async fn ok(self) -> Value {
+        self.answer().await.ok()
+    }
+}
+
+impl Answer {
+    /// The body as JSON; `null` if it is none.
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.bytes).unwrap_or(Value::Null)
+    }
+
+    /// The body of a request that must have succeeded.
+    pub fn ok(self) -> Value {
+        assert!(self.status.is_success(), "{self}");
+        self.json()
+    }
+
+    /// Checks that it is this error.
+    pub fn refused(&self, status: u16, errcode: &str) {
+        assert_eq!((self.status.as_u16(), self.errcode().as_str()), (status, errcode), "{self}");
+    }
+
+    /// The Matrix error code, or nothing.
+    pub fn errcode(&self) -> String {
+        self.json()["errcode"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+impl std::fmt::Display for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} → {} {}", self.what, self.status, String::from_utf8_lossy(&self.bytes))
+    }
+}

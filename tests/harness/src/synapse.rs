@@ -50,10 +50,12 @@ pub(crate) fn configure(server: &Server) {
         "presence": { "enabled": false },
         "allow_public_rooms_over_federation": true,
         "room_list_publication_rules": [{ "action": "allow" }],
+        // It answers the same question with the same answer for two minutes otherwise.
+        "caches": { "sync_response_cache_duration": "0s" },
         // A test does not wait minutes for the next try.
         "federation": {
-            "destination_min_retry_interval": "500ms",
-            "destination_max_retry_interval": "1s",
+            "destination_min_retry_interval": "1s",
+            "destination_max_retry_interval": "2s",
             "destination_retry_multiplier": 1,
         },
     });

@@ -1,14 +1,16 @@
 //! The users, their devices and what each device believes.
 
 use crate::{actions, compare};
-use harness::{Account, Server, View};
+use harness::{Account, Server, View, patiently};
 use rand::{RngExt, rngs::StdRng};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 const USERS: usize = 3;
 const ROOMS: usize = 3;
 /// Every so many steps, somebody syncs.
 const STEPS_PER_SYNC: u32 = 3;
+const SETTLING: Duration = Duration::from_secs(3);
 
 /// All that a random run holds.
 pub struct Crowd {
@@ -78,7 +80,16 @@ impl Crowd {
     pub async fn check(&mut self) {
         let mut wrong = Vec::new();
         for device in &mut self.devices {
-            wrong.extend(device.check().await);
+            // What a user did may go on for a moment behind the answer: a new name reaches one
+            // room after another. What is wrong stays wrong.
+            let mut lines = Vec::new();
+            let settled = patiently(SETTLING, async || {
+                lines = device.check().await;
+                lines.is_empty().then_some(())
+            });
+            if settled.await.is_none() {
+                wrong.extend(lines);
+            }
             let user = &device.account.user_id;
             let sent = self.sent_to_device.iter().filter(|(to, _)| to == user);
             let sent = sent.map(|(_, number)| json!(number)).collect::<Vec<_>>();
@@ -107,9 +118,9 @@ impl Device {
         };
         self.account.sync(&mut fresh, false).await;
         let mut wrong = compare::differences(&self.view, &fresh, self.lazy);
-        if let Some(mut old) = self.bookmark.take() {
-            self.account.sync(&mut old, false).await;
-            let from_old = compare::differences(&old, &fresh, self.lazy);
+        if let Some(old) = &mut self.bookmark {
+            self.account.sync(old, false).await;
+            let from_old = compare::differences(old, &fresh, self.lazy);
             wrong.extend(from_old.into_iter().map(|line| format!("from a bookmark: {line}")));
         }
         wrong.into_iter().map(|line| format!("{}: {line}", self.name())).collect()

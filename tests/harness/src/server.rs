@@ -17,7 +17,7 @@ use tempfile::TempDir;
 const START_PATIENCE: Duration = Duration::from_secs(90);
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 /// The secret of every server here, for registration by administrators.
-pub(crate) const SHARED_SECRET: &str = "the secret of all test servers";
+pub const SHARED_SECRET: &str = "the secret of all test servers";
 
 /// Whose software it is.
 #[derive(Clone, Debug)]

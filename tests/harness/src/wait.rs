@@ -20,7 +20,7 @@ pub async fn within<T>(patience: Duration, what: &str, probe: impl AsyncFnMut() 
 }
 
 /// Asks until there is an answer, and gives up after `patience`.
-pub(crate) async fn patiently<T>(
+pub async fn patiently<T>(
     patience: Duration,
     mut probe: impl AsyncFnMut() -> Option<T>,
 ) -> Option<T> {

@@ -7,8 +7,6 @@
 
 #[path = "sync_fold/actions.rs"]
 mod actions;
-#[path = "sync_fold/compare.rs"]
-mod compare;
 #[path = "sync_fold/crowd.rs"]
 mod crowd;
 

@@ -1,7 +1,7 @@
 //! The users, their devices and what each device believes.
 
-use crate::{actions, compare};
-use harness::{Account, Server, View, patiently};
+use crate::actions;
+use harness::{Account, Server, View, differences, patiently};
 use rand::{RngExt, rngs::StdRng};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -117,10 +117,10 @@ impl Device {
             Some(filter) => View::filtered(&serde_json::from_str(filter).expect("our filter")),
         };
         self.account.sync(&mut fresh, false).await;
-        let mut wrong = compare::differences(&self.view, &fresh, self.lazy);
+        let mut wrong = differences(&self.view, &fresh, self.lazy);
         if let Some(old) = &mut self.bookmark {
             self.account.sync(old, false).await;
-            let from_old = compare::differences(old, &fresh, self.lazy);
+            let from_old = differences(old, &fresh, self.lazy);
             wrong.extend(from_old.into_iter().map(|line| format!("from a bookmark: {line}")));
         }
         wrong.into_iter().map(|line| format!("{}: {line}", self.name())).collect()

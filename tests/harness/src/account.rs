@@ -1,8 +1,9 @@
 //! A person with an access token, and what people do.
 
 use crate::{
-    call::{Answer, Call, Http},
+    call::{Answer, Call, Http, Lost},
     room::StateIds,
+    server::Server,
     view::View,
     wait::eventually,
 };
@@ -63,6 +64,11 @@ impl Account {
             device_id: text(answer, "device_id"),
             transactions: Arc::default(),
         }
+    }
+
+    /// The same person with the same token, after the homeserver moved to another process.
+    pub fn moved_to(&self, server: &Server) -> Self {
+        Self { http: self.http.moved_to(&server.base()), ..self.clone() }
     }
 
     /// A request below `/_matrix/client/v3` as this person.
@@ -207,11 +213,17 @@ impl Account {
 
     /// One /sync, from where the view stands; with `wait` it may take some seconds for news.
     pub async fn sync(&self, view: &mut View, wait: bool) {
+        let synced = self.try_sync(view, wait).await;
+        synced.unwrap_or_else(|Lost(why)| panic!("no answer to {why}"));
+    }
+
+    /// One /sync of a server that may be gone; the view stays as it was then.
+    pub async fn try_sync(&self, view: &mut View, wait: bool) -> Result<(), Lost> {
         let mut query = vec![("timeout", if wait { POLL_MS } else { "0" })];
         query.extend(view.filter().map(|filter| ("filter", filter)));
         query.extend(view.since().map(|since| ("since", since)));
-        let answer = self.get(&["sync"]).query(&query).ok().await;
-        view.apply(&answer);
+        view.apply(&self.get(&["sync"]).query(&query).attempt().await?.ok());
+        Ok(())
     }
 
     /// Syncs until the view shows something, and panics if it never does.

@@ -29,6 +29,11 @@ impl Http {
         Self { client, base: base.parse().expect("a URL"), host: host.into() }
     }
 
+    /// The same homeserver, reached at another base.
+    pub(crate) fn moved_to(&self, base: &str) -> Self {
+        Self { base: base.parse().expect("a URL"), ..self.clone() }
+    }
+
     /// A request; each segment of the path is percent-encoded here.
     pub(crate) fn call(&self, method: Method, path: &[&str]) -> Call {
         let mut url = self.base.clone();
@@ -127,6 +132,12 @@ impl Answer {
     pub fn ok(self) -> Value {
         assert!(self.status.is_success(), "{self}");
         self.json()
+    }
+
+    /// The body, as it came, of a request that must have succeeded.
+    pub fn ok_bytes(self) -> Vec<u8> {
+        assert!(self.status.is_success(), "{self}");
+        self.bytes
     }
 
     /// Checks that it is this error.

@@ -7,6 +7,7 @@
 mod account;
 mod authority;
 mod call;
+mod difference;
 mod kontor;
 mod link;
 mod port;
@@ -22,6 +23,7 @@ mod wait;
 pub use account::Account;
 pub use authority::Authority;
 pub use call::{Answer, Call, Lost};
+pub use difference::differences;
 pub use link::Link;
 pub use port::Port;
 pub use process::{Process, run};

@@ -55,6 +55,8 @@ impl Default for Options {
 /// A homeserver process; it may be down at times.
 #[derive(Debug)]
 pub struct Server {
+    /// The first field, because it shows its log when it is dropped: the folder goes later.
+    process: Option<Process>,
     kind: Kind,
     options: Options,
     authority: Arc<Authority>,
@@ -63,7 +65,6 @@ pub struct Server {
     plain: Port,
     tls: Port,
     link: Option<Link>,
-    process: Option<Process>,
 }
 
 impl Server {
@@ -217,6 +218,10 @@ impl Server {
     }
 
     fn http(&self, name: &str) -> Http {
-        Http::new(&format!("http://127.0.0.1:{}", self.plain_port()), name)
+        Http::new(&self.base(), name)
+    }
+
+    pub(crate) fn base(&self) -> String {
+        format!("http://127.0.0.1:{}", self.plain_port())
     }
 }

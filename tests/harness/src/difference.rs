@@ -1,6 +1,9 @@
 //! In what a folded view and a fresh one differ.
 
-use harness::{Room, View, target_is_synapse};
+use crate::{
+    settings::target_is_synapse,
+    view::{Room, View},
+};
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -64,8 +64,9 @@ pub async fn run(server: &mut Server, staff: &mut Staff, rng: &mut StdRng) -> Ve
             (number, worker, ledger)
         });
     }
-    // This is not a wait for something: it is the random moment itself.
-    tokio::time::sleep(Duration::from_millis(rng.random_range(MOMENT_MS))).await;
+    let moment = Duration::from_millis(rng.random_range(MOMENT_MS));
+    let early = tokio::time::timeout(moment, work.join_next()).await;
+    assert!(early.is_err(), "a worker ended before the kill: {early:?}");
     server.kill();
     let mut done = work.join_all().await;
     server.start().await;

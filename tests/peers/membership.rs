@@ -19,11 +19,9 @@ async fn whoever_left_comes_back_by_a_new_invitation_and_sees_what_is_said() {
             let gone = async || (member().await? == "leave").then_some(());
             eventually("the guest has left", gone).await;
             pair.host.say(&room, "while you were away").await;
-            pair.guest
-                .post(&["join", &room], &json!({}))
-                .answer()
-                .await
-                .refused(403, "M_FORBIDDEN");
+            // Which error it is, is the server's taste: it may not even know whom to ask any more.
+            let uninvited = pair.guest.post(&["join", &room], &json!({})).answer().await;
+            assert!(uninvited.status.is_client_error(), "{uninvited}");
 
             pair.host.invite(&room, &pair.guest.user_id).await;
             pair.guest.join(&room, &[]).await;

@@ -22,6 +22,8 @@ const MEGABYTE: u64 = 1_000_000;
 const ROOM_VERSIONS: [&str; 7] = ["6", "7", "8", "9", "10", "11", "12"];
 /// A secret that can be guessed is no secret.
 const SECRET_CHARACTERS_MIN: usize = 8;
+/// ruma tells of every event that it allows.
+const FILTER_DEFAULT: &str = "info,ruma_state_res=warn";
 
 impl Config {
     pub(super) fn read(root: &mut Section<'_>) -> Self {
@@ -220,7 +222,7 @@ fn rtc(mut section: Section<'_>) -> RtcConfig {
 
 fn log(mut section: Section<'_>) -> LogConfig {
     let place = section.place_of("filter");
-    let filter = section.text("filter").unwrap_or_else(|| "info".to_owned());
+    let filter = section.text("filter").unwrap_or_else(|| FILTER_DEFAULT.to_owned());
     if let Err(error) = tracing_subscriber::EnvFilter::try_new(&filter) {
         section.mistake(place, "filter", &format!("cannot be {filter:?}: {error}"));
     }

@@ -10,8 +10,8 @@ use axum::{
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use ruma::api::client::{
-    filter::get_filter, message::send_message_event, receipt::create_receipt, room::create_room,
-    sync::sync_events,
+    filter::get_filter, membership::join_room_by_id_or_alias, message::send_message_event,
+    receipt::create_receipt, room::create_room, sync::sync_events,
 };
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -33,6 +33,12 @@ fn server() -> Router {
             "/_matrix/client/v3/rooms/{roomId}/receipt/{receiptType}/{eventId}",
             post(async |_: Matrix<create_receipt::v3::Request>| {
                 Matrix(create_receipt::v3::Response::new())
+            }),
+        )
+        .at(
+            "/_matrix/client/v3/join/{roomIdOrAlias}",
+            post(async |Matrix(r): Matrix<join_room_by_id_or_alias::v3::Request>| {
+                Json(json!({"room": r.room_id_or_alias}))
             }),
         )
         .at(
@@ -104,6 +110,8 @@ async fn a_bad_identifier_in_the_path_is_an_invalid_parameter() {
 async fn an_empty_body_is_an_empty_object() {
     let (status, body) = answer("POST", CREATE, "").await;
     assert_eq!((status, body), (StatusCode::OK, json!({"name": null, "bytes": 0})));
+    let (status, body) = answer("POST", "/_matrix/client/v3/join/%23a:b.example", "").await;
+    assert_eq!((status, body), (StatusCode::OK, json!({"room": "#a:b.example"})));
 }
 
 #[tokio::test]

@@ -38,7 +38,6 @@ pub(crate) struct Shared {
     pub(crate) engine: Arc<dyn Engine>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn Ids>,
-    pub(crate) outbound: Outbound,
     /// How the homeservers reach each other, and others.
     pub(crate) transport: Arc<Transport>,
     /// Cancelled when the process is to stop: who waits for something long ends its wait.
@@ -91,7 +90,7 @@ impl Shared {
         let outbound = Outbound::new(OutboundSettings { policy, extra_roots_pem, name_server })?;
         let transport = if config.federation.enabled {
             let discovery = Discovery::new(outbound.clone(), clock.clone(), ids.clone());
-            Transport::new(outbound.clone(), discovery)
+            Transport::new(outbound, discovery)
         } else {
             Transport::within_process()
         };
@@ -102,7 +101,6 @@ impl Shared {
             engine,
             clock,
             ids,
-            outbound,
             transport,
             drain: CancellationToken::new(),
             config,

@@ -117,7 +117,6 @@ pub(crate) struct RoomsConfig {
 pub(crate) struct MediaConfig {
     pub(crate) upload_bytes_max: u64,
     pub(crate) remote_bytes_max: u64,
-    pub(crate) url_previews: bool,
     pub(crate) unauthenticated: bool,
 }
 

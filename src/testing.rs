@@ -11,7 +11,7 @@ use axum::{
 use http_body_util::BodyExt;
 use kv::{Engine, MemoryEngine};
 use model::{clock::ManualClock, ids::SeededIds};
-use ruma::{OwnedServerName, ServerName};
+use ruma::OwnedServerName;
 use serde_json::Value;
 use tower::ServiceExt;
 
@@ -76,11 +76,6 @@ impl TestHomeserver {
     pub(crate) async fn app(&self) -> App {
         let name = OwnedServerName::try_from(self.host.clone()).unwrap();
         self.homeservers.get(&name).await.unwrap().unwrap()
-    }
-
-    /// Requests go to this homeserver from now on.
-    pub(crate) fn turn_to(&mut self, name: &ServerName) {
-        self.host = name.to_string();
     }
 
     /// `GET path`: status and body.

@@ -21,7 +21,6 @@ pub(crate) struct App(Arc<Homeserver>);
 /// See [`App`].
 pub(crate) struct Homeserver {
     pub(crate) server_name: OwnedServerName,
-    pub(crate) id: HomeserverId,
     pub(crate) services: Arc<Services>,
     pub(crate) federation: Federation,
     pub(crate) settings: Arc<Settings>,
@@ -80,7 +79,6 @@ impl Open {
         let drain = shared.drain.child_token();
         let app = App(Arc::new(Homeserver {
             server_name: server_name.clone(),
-            id,
             services,
             federation: federation.clone(),
             settings: shared.settings.clone(),

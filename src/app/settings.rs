@@ -12,8 +12,6 @@ use crate::config::{Config, RateLimitsConfig};
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) default_room_version: RoomVersion,
-    pub(crate) upload_bytes_max: u64,
-    pub(crate) url_previews: bool,
     pub(crate) unauthenticated_media: bool,
     pub(crate) federation: bool,
 }
@@ -23,8 +21,6 @@ impl Settings {
         let version = config.rooms.default_version.as_str();
         Self {
             default_room_version: version.parse().unwrap_or(RoomVersion::V12),
-            upload_bytes_max: config.media.upload_bytes_max,
-            url_previews: config.media.url_previews,
             unauthenticated_media: config.media.unauthenticated,
             federation: config.federation.enabled,
         }

@@ -191,7 +191,6 @@ fn media(mut section: Section<'_>) -> MediaConfig {
     let config = MediaConfig {
         upload_bytes_max: section.number("upload_bytes_max", 100 * MEGABYTE, 1_000..=1 << 40),
         remote_bytes_max: section.number("remote_bytes_max", 100 * MEGABYTE, 1_000..=1 << 40),
-        url_previews: section.boolean("url_previews", true),
         unauthenticated: section.boolean("unauthenticated", false),
     };
     section.finish();

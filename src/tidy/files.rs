@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{no_complaints, sources};
 
-/// Lines of a file without a question.
+/// Lines of a file without a question. Tests are lists, and may be longer.
 const LINES_MAX: usize = 500;
 
 /// Files that are longer, each with the length that it may not grow past.
@@ -51,6 +51,9 @@ fn no_name_is_empty_of_meaning() {
 fn long_files_do_not_grow() {
     let mut complaints = Vec::new();
     for (path, text) in sources("rs") {
+        if path.iter().any(|part| part == "tests" || part == "tests.rs") {
+            continue;
+        }
         let lines = text.lines().count();
         let known = LONG_FILES.iter().find(|(file, _)| path == Path::new(file));
         let allowed = known.map_or(LINES_MAX, |(_, lines)| *lines);

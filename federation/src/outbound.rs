@@ -274,6 +274,7 @@ impl Inner {
         let named = fresh.servers.iter().filter_map(|name| name.as_str().try_into().ok());
         let mut hints: Vec<Hint> = named.map(|server| (server, None)).collect();
         for (room, events) in &fresh.events {
+            self.destinations.tell_retractions(*room, events.clone()).await?;
             let servers = self.destinations.of_events(*room, events.clone()).await?;
             hints.extend(servers.into_iter().map(|server| (server, Some(*room))));
         }

@@ -182,6 +182,32 @@ impl Destinations {
         Ok(())
     }
 
+    /// Lets those of the events that end an invitation or a knock of another server's user wait for
+    /// that server, if it is not in the room.
+    pub async fn tell_retractions(
+        &self,
+        room: RoomNumber,
+        events: Vec<EventNumber>,
+    ) -> Result<(), DestinationsError> {
+        let us = self.context.server_name.clone();
+        let found = self
+            .context
+            .store
+            .read(move |snapshot| gather::retractions(snapshot, &us, room, &events));
+        let found = found.await?;
+        if found.is_empty() {
+            return Ok(());
+        }
+        let mut batch = self.context.batch();
+        let mut entry = Vec::with_capacity(found.len());
+        for (index, (server, event)) in (0..).zip(found) {
+            rows::enqueue(&mut batch, server.as_str(), index, &Waiting::Event { room, event });
+            entry.push(Change::Outbound { server: server.into() });
+        }
+        self.context.log.commit(batch, entry).await?;
+        Ok(())
+    }
+
     /// Lets an ephemeral data unit wait for each of the servers, until it has arrived.
     pub async fn enqueue_edu(
         &self,

@@ -37,6 +37,7 @@ pub mod membership;
 pub mod public;
 pub mod receive;
 pub mod remote;
+mod retract;
 pub mod send;
 pub mod serve;
 pub mod visitors;

@@ -421,6 +421,46 @@ async fn an_invitation_can_be_declined_and_a_knock_withdrawn() {
 }
 
 #[tokio::test]
+async fn an_invitation_can_be_taken_back_but_only_by_those_in_the_room() {
+    let mut world = World::new();
+    let a = Company::open(&mut world, "a.example").await;
+    let b = Company::open(&mut world, "b.example").await;
+    let c = Company::open(&mut world, "c.example").await;
+    let bob = b.register("bob").await;
+    let room = a.create(RoomVersion::V11, Preset::PrivateChat, json!([])).await;
+    let new = |membership: MembershipState| NewMembership {
+        sender: a.user("alice"),
+        target: bob.clone(),
+        membership,
+        content: Map::new(),
+    };
+    a.home.services.rooms.invite(&room, new(MembershipState::Invite)).await.unwrap();
+    let at_b = b.home.services.rooms.get(&room).await.unwrap();
+    let kind = async || {
+        let membership = b.home.services.rooms.membership(&at_b, &bob).await.unwrap();
+        membership.unwrap().kind
+    };
+    assert_eq!(kind().await, store::memberships::Kind::Invite);
+    // Somebody who has nothing to do with the room.
+    let (key, name) = (&c.home.context().signing_key, &c.home.context().server_name);
+    let forged = EventTemplate {
+        sender: c.user("mallory"),
+        ..join_event(&room, &bob, json!({ "membership": "leave" }))
+    };
+    let place = Company::join_place(&room, &a, None).await;
+    let forged = build::build_and_sign(&forged, &place, RoomVersion::V11, name, key).unwrap();
+    c.push("b.example", vec![serde_json::from_slice(forged.json()).unwrap()]).await;
+    assert_eq!(kind().await, store::memberships::Kind::Invite);
+    a.home.services.rooms.kick(&room, new(MembershipState::Leave)).await.unwrap();
+    let waiting = async {
+        while kind().await != store::memberships::Kind::Leave {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(TIME, waiting).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_restricted_room_lets_in_members_of_the_other_room_only() {
     let mut world = World::new();
     let (a, b, lobby) = pair(&mut world, RoomVersion::V11).await;

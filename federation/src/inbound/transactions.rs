@@ -3,7 +3,10 @@
 //! Events are only looked at as far as is needed to know which room they wait for; they are made
 //! durable, acknowledged, and taken in by their room's worker ([`crate::intake`]).
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use axum::{
     extract::State,
@@ -82,6 +85,10 @@ async fn sort(
         let (room, refusal) = match &doors[&room_id] {
             // Its version is not known, so its events have no ids to answer for.
             Door::Unknown => continue,
+            Door::Away(room) => {
+                take_retraction(federation, room, &json).await;
+                (room, Some("This server is not in the room"))
+            }
             Door::Closed(room, why) => (room, Some(*why)),
             Door::Open(room) => (room, None),
         };
@@ -104,8 +111,10 @@ async fn sort(
 /// Whether a room takes events of a server.
 enum Door {
     Unknown,
-    Closed(std::sync::Arc<Room>, &'static str),
-    Open(std::sync::Arc<Room>),
+    /// We are not in it; but a user of ours may be invited to it.
+    Away(Arc<Room>),
+    Closed(Arc<Room>, &'static str),
+    Open(Arc<Room>),
 }
 
 async fn door(
@@ -118,13 +127,25 @@ async fn door(
         return Ok(Door::Unknown);
     };
     let visitor = rooms.visitor(&room, remote.name()).await.map_err(errors::write)?;
-    Ok(if !visitor.is_allowed {
-        Door::Closed(room, "The room's access control list denies your server")
-    } else if visitor.we_are_resident {
+    Ok(if !visitor.we_are_resident {
+        Door::Away(room)
+    } else if visitor.is_allowed {
         Door::Open(room)
     } else {
-        Door::Closed(room, "This server is not in the room")
+        Door::Closed(room, "The room's access control list denies your server")
     })
+}
+
+/// The end of an invitation to a room that we are not in.
+async fn take_retraction(federation: &Federation, room: &Arc<Room>, json: &RawValue) {
+    let verified = federation.remote.verify_event(json.get().as_bytes(), room.version).await;
+    let Ok(event) = verified else { return };
+    if event.room_id != room.id {
+        return;
+    }
+    if let Err(error) = federation.services.rooms.receive_retraction(room, &event).await {
+        tracing::error!(%error, "the end of an invitation could not be kept");
+    }
 }
 
 fn room_of(json: &RawValue) -> Option<OwnedRoomId> {

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use kv::{Snapshot, StoreError};
 use model::{EventNumber, RoomNumber, pdu::Pdu};
-use ruma::{OwnedEventId, OwnedServerName, ServerName};
+use ruma::{
+    OwnedEventId, OwnedServerName, ServerName, UserId, events::room::member::MembershipState,
+};
 use serde_json::value::RawValue;
 use store::{
     destinations::{self, Waiting, WaitingKey},
@@ -276,6 +278,32 @@ pub(super) fn known(
     }
     known.remove(us.as_str());
     Ok(known.into_iter().filter_map(|server| OwnedServerName::try_from(server).ok()).collect())
+}
+
+/// Those of the events that put a user of another server out of the room before he was in it: the
+/// end of an invitation or a knock. His server may not be in the room, and is to know all the same.
+pub(super) fn retractions(
+    snapshot: &Snapshot,
+    us: &ServerName,
+    room: RoomNumber,
+    numbers: &[EventNumber],
+) -> Result<Vec<(OwnedServerName, EventNumber)>, StoreError> {
+    let mut found = Vec::new();
+    for stored in events::multi_get(snapshot, room, numbers)?.into_iter().flatten() {
+        let pdu = read(&stored)?;
+        let ends = matches!(pdu.membership(), Some(MembershipState::Leave | MembershipState::Ban));
+        let target = pdu.state_key.as_deref().and_then(|key| UserId::parse(key).ok());
+        let Some(server) = target.as_ref().map(|target| target.server_name()) else { continue };
+        if !ends || server == us || !is_ours(&stored, &pdu, us) {
+            continue;
+        }
+        let presence = memberships::server_in_room(snapshot, server.as_str(), room)?;
+        if presence.is_none_or(|presence| presence.until.is_some_and(|until| until < stored.number))
+        {
+            found.push((server.to_owned(), stored.number));
+        }
+    }
+    Ok(found)
 }
 
 fn is_ours(stored: &StoredEvent, pdu: &Pdu, us: &ServerName) -> bool {

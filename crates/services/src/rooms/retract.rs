@@ -1,0 +1,50 @@
+//! The end of an invitation or a knock, told by another server for a room that we are not in.
+
+use std::sync::Arc;
+
+use model::pdu::Pdu;
+use ruma::{ServerName, UserId, events::room::member::MembershipState};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use store::memberships::{Kind, Membership};
+
+use super::{Room, Rooms, WriteError};
+
+impl Rooms {
+    /// Takes in a verified event that puts a local user out of a room that this homeserver is not
+    /// in. Only servers whose users we know to be in the room may do so: those that invited the
+    /// user, or let him knock. Says whether it meant anything.
+    pub async fn receive_retraction(
+        &self,
+        room: &Arc<Room>,
+        event: &Pdu,
+    ) -> Result<bool, WriteError> {
+        let ends =
+            matches!(event.membership(), Some(MembershipState::Leave | MembershipState::Ban));
+        let user = event.state_key.as_deref().and_then(|key| UserId::parse(key).ok());
+        let Some(user) = user.filter(|user| ends && self.context().is_local(user)) else {
+            return Ok(false);
+        };
+        let Some(membership) = self.membership(room, &user).await? else { return Ok(false) };
+        if !matches!(membership.kind, Kind::Invite | Kind::Knock)
+            || !told_of(&membership, event.sender.server_name())
+        {
+            return Ok(false);
+        }
+        self.put_away(room, &user, Kind::Leave, None).await?;
+        Ok(true)
+    }
+}
+
+/// Whether what we were shown of the room is, in part, by a user of that server.
+fn told_of(membership: &Membership, server: &ServerName) -> bool {
+    #[derive(Deserialize)]
+    struct Stripped {
+        sender: ruma::OwnedUserId,
+    }
+    let stripped = membership.stripped_state.as_deref().unwrap_or("[]");
+    let events: Vec<&RawValue> = serde_json::from_str(stripped).unwrap_or_default();
+    let mut senders =
+        events.into_iter().filter_map(|event| serde_json::from_str::<Stripped>(event.get()).ok());
+    senders.any(|event| event.sender.server_name() == server)
+}

@@ -26,6 +26,8 @@ use web::outbound::{AddressPolicy, NameError, Names, Outbound, OutboundSettings,
 use super::{Discovery, DiscoveryError, Ports, Target, in_order};
 use crate::worlds::{ids, server};
 
+mod dns;
+
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// What DNS would say.

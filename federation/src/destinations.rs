@@ -34,6 +34,8 @@ const LOST_PAUSE_MS: u64 = 24 * 60 * 60 * 1_000;
 const IN_FLIGHT_MAX: usize = 20;
 /// A server that calls us while it does not answer our calls is not called more often than this.
 const CONTACT_PAUSE_MS: u64 = 5_000;
+/// Servers whose failures are remembered: users can name as many servers as they like.
+const FAILING_MAX: usize = 50_000;
 /// Servers whose limits are remembered before those with nothing in flight are swept out.
 const LIMITS_BEFORE_SWEEP: usize = 256;
 
@@ -156,6 +158,9 @@ impl Contacts {
         let failing = {
             let mut all = self.failing.lock();
             let before = all.get(server).map(|silence| silence.failing);
+            if before.is_none() && all.len() >= FAILING_MAX {
+                return;
+            }
             // Requests that were under way together fail together: that is one failure.
             if before.is_some_and(|before| started_ms < before.retry_at_ms) {
                 return;

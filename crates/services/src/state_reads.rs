@@ -14,16 +14,14 @@ use model::{
 use ruma::OwnedRoomId;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use store::{
-    events::Order,
-    memberships::{self, Kind},
-};
+use store::memberships::{self, Kind};
 
 use crate::{
     Context,
     client_event::{EventFormat, EventView},
     reader::{Reader, RoomView},
-    timeline::{ReadError, boundary, open, token},
+    sync::token::SyncToken,
+    timeline::{ReadError, open, token},
 };
 
 #[cfg(test)]
@@ -111,11 +109,8 @@ impl StateReads {
     ) -> Result<Vec<Box<RawValue>>, ReadError> {
         let room_id = query.room_id.clone();
         self.read(reader, room_id, move |room, root| {
-            let at = boundary(query.at.as_deref())?;
-            // Who has left sees what was there when he left, and nothing later.
-            let until = room.oracle.joined_until()?.map(token::after).unwrap_or(Order::MAX);
-            let root = match at.filter(|at| *at < until) {
-                Some(at) => room.state_before(at)?.unwrap_or(root),
+            let root = match query.at.as_deref() {
+                Some(at) => state_at_token(room, root, at)?,
                 None => root,
             };
             let members = member_entries(room, root)?.into_iter();
@@ -198,6 +193,26 @@ fn render(
         shown.extend(room.render_state(&room.stored_all(chunk)?, EventFormat::Full)?);
     }
     Ok(shown)
+}
+
+/// The state at the point of a token, for who sees the room's state up to `root`. A token of /sync
+/// means the state that was told with it; one of a timeline, the state of the commit that it points
+/// into, so that the beginning of a room's timeline has the members that the room began with.
+fn state_at_token(room: &RoomView<'_>, root: NodeId, at: &str) -> Result<NodeId, ReadError> {
+    let order = token::parse(at).ok_or(ReadError::BadToken)?;
+    let is_over = room.oracle.joined_until()?.is_none_or(|until| order > until);
+    if is_over {
+        return Ok(root);
+    }
+    let position = match at.parse::<SyncToken>() {
+        Ok(token) => Some(token.log),
+        Err(_) => u64::try_from(order.0).ok(),
+    };
+    Ok(match position {
+        Some(position) => room.state_at(position)?,
+        // In what was fetched from before this homeserver came.
+        None => room.state_before(token::after(order))?.unwrap_or(root),
+    })
 }
 
 /// Every user that the state has a member event of.

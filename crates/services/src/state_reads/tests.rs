@@ -43,9 +43,8 @@ async fn members_are_chosen_by_membership_and_by_time() {
     let world = World::new();
     let room = world.room("alice", "shared").await;
     let reads = StateReads::new(world.context.clone());
-    let before = crate::timeline::token::format(crate::timeline::token::after_position(
-        world.context.log.position(),
-    ));
+    let now = world.context.log.position();
+    let before = SyncToken { log: now, ..SyncToken::default() }.to_string();
     world.member(&room, "bob", "join").await;
     world.member(&room, "carol", "invite").await;
     world.member(&room, "bob", "leave").await;
@@ -61,8 +60,11 @@ async fn members_are_chosen_by_membership_and_by_time() {
     assert_eq!(ask(joined).await, [alice]);
     let not_left = MembersQuery { not_membership: Some(Membership::Leave), ..all.clone() };
     assert_eq!(ask(not_left).await, [alice, carol]);
-    let then = MembersQuery { at: Some(before), ..all };
+    let then = MembersQuery { at: Some(before), ..all.clone() };
     assert_eq!(ask(then).await, [alice]);
+    let inside = token::format(store::events::Order(i64::try_from(now).unwrap(), 0));
+    let there = MembersQuery { at: Some(inside), ..all };
+    assert_eq!(ask(there).await, [alice]);
 }
 
 #[tokio::test]

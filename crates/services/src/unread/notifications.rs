@@ -83,14 +83,15 @@ impl Unread {
         let mut walk = self.walk(snapshot, user, wanted.before.unwrap_or(Order::MAX))?;
         let mut found = Notifications::default();
         for _ in 0..EVENTS_MAX {
-            let Some((order, room, number)) = walk.next(snapshot)? else { return Ok(found) };
+            let Some((order, room, number)) = walk.next(snapshot)? else {
+                return Ok(Notifications { next: None, ..found });
+            };
             let notification = self.notification(snapshot, user, room, (order, number), wanted)?;
             found.list.extend(notification);
-            if found.list.len() >= wanted.limit {
-                found.next = Some(order);
-                return Ok(found);
-            }
             found.next = Some(order);
+            if found.list.len() >= wanted.limit {
+                break;
+            }
         }
         Ok(found)
     }

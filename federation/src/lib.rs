@@ -20,6 +20,7 @@ pub mod intake;
 pub mod keys;
 mod media;
 pub mod outbound;
+pub mod profiles;
 pub mod rooms;
 pub mod transport;
 #[cfg(test)]
@@ -66,6 +67,7 @@ impl Federation {
         services.keys.connect(RemoteDevices::new(client.clone()));
         let remote_bytes_max = services.media.settings().remote_bytes_max;
         services.media.connect(RemoteFiles::new(client.clone(), remote_bytes_max));
+        services.profiles.connect(profiles::Profiles::new(client.clone()));
         let intake = Intake::new(context, services.rooms.clone(), remote.clone());
         Self { services, contacts, client, keys, sender, intake, remote }
     }

@@ -41,6 +41,17 @@ impl Caller {
         Err(web::Error::forbidden("That belongs to another user").into())
     }
 
+    /// A suspended user reads, but does not write to others.
+    ///
+    /// <https://spec.matrix.org/v1.19/client-server-api/#account-suspension>
+    pub(crate) fn must_not_be_suspended(&self) -> Result<(), Error> {
+        if !self.suspended {
+            return Ok(());
+        }
+        let kind = ErrorKind::UserSuspended;
+        Err(web::Error::new(StatusCode::FORBIDDEN, kind, "This account is suspended").into())
+    }
+
     /// Only administrators may go on.
     pub(crate) fn must_be_admin(&self) -> Result<(), Error> {
         if self.admin {

@@ -40,6 +40,11 @@ pub(crate) async fn get_3pids(_: Caller) -> Json<Value> {
     Json(json!({ "threepids": [] }))
 }
 
+/// `POST /_matrix/client/v3/account/3pid/delete` and `/unbind`: there is nothing to take away.
+pub(crate) async fn delete_3pid(_: Caller) -> Json<Value> {
+    Json(json!({ "id_server_unbind_result": "no-support" }))
+}
+
 /// Everything that would add an address to an account.
 pub(crate) async fn refuse_3pids() -> Error {
     let kind = web::ErrorKind::ThreepidDenied;

@@ -28,6 +28,7 @@ pub(crate) async fn create_room(
     caller: Caller,
     Matrix(request): Matrix<Request>,
 ) -> Result<Matrix<Response>, Error> {
+    caller.must_not_be_suspended()?;
     app.limits.act(&caller.user_id, Act::Join)?;
     if !request.invite.is_empty() {
         app.limits.act(&caller.user_id, Act::Invite)?;

@@ -6,13 +6,14 @@ use std::collections::BTreeMap;
 
 use axum::extract::State;
 use bytes::Bytes;
-use ruma::OwnedUserId;
+use ruma::{OwnedUserId, api::client::keys::get_key_changes};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use services::keys::{
-    CrossSigningError, CrossSigningKeys, KeyError, KeyUpload, Refusal, SignatureFailure,
+use services::{
+    keys::{CrossSigningError, CrossSigningKeys, KeyError, KeyUpload, Refusal, SignatureFailure},
+    sync::token::SyncToken,
 };
-use web::{ErrorKind, Json, JsonBody};
+use web::{ErrorKind, Json, JsonBody, Matrix};
 
 use super::{caller::Caller, error::Error, uia};
 use crate::app::App;
@@ -99,6 +100,21 @@ pub(crate) async fn upload_signing_keys(
     }
     app.services.keys.upload_cross_signing(&caller, upload).await?;
     Ok(Json(json!({})))
+}
+
+/// `GET /_matrix/client/v3/keys/changes`
+pub(crate) async fn get_key_changes(
+    State(app): State<App>,
+    caller: Caller,
+    Matrix(request): Matrix<get_key_changes::v3::Request>,
+) -> Result<Json<Value>, Error> {
+    let position = |token: &str| {
+        let token = token.parse::<SyncToken>();
+        token.map(|token| token.log).map_err(|error| web::Error::invalid_param(error.to_string()))
+    };
+    let span = (position(&request.from)?, position(&request.to)?);
+    let changed = app.services.keys.changed(&caller, span).await?;
+    Ok(Json(json!({ "changed": changed, "left": [] })))
 }
 
 /// user → device id or public key → signed object

@@ -56,6 +56,7 @@ pub(crate) async fn knock_room(
     caller: Caller,
     Matrix(request): Matrix<knock_room::v3::Request>,
 ) -> Result<Matrix<knock_room::v3::Response>, Error> {
+    caller.must_not_be_suspended()?;
     app.limits.act(&caller.user_id, Act::Join)?;
     let (room_id, via) = find(&app, request.room_id_or_alias, request.via).await?;
     let content = content(&app, &caller, request.reason).await?;
@@ -104,6 +105,7 @@ pub(crate) async fn invite_user(
         let message = "Invitations go to Matrix ids: there is no identity server";
         return Err(web::Error::bad_request(ErrorKind::ThreepidDenied, message).into());
     };
+    caller.must_not_be_suspended()?;
     app.limits.act(&caller.user_id, Act::Invite)?;
     let new = change(&caller, user_id, MembershipState::Invite, reason);
     app.services.rooms.invite(&request.room_id, new).await?;
@@ -116,6 +118,7 @@ pub(crate) async fn kick_user(
     caller: Caller,
     Matrix(request): Matrix<kick_user::v3::Request>,
 ) -> Result<Matrix<kick_user::v3::Response>, Error> {
+    caller.must_not_be_suspended()?;
     let new = change(&caller, request.user_id, MembershipState::Leave, request.reason);
     app.services.rooms.kick(&request.room_id, new).await?;
     Ok(Matrix(kick_user::v3::Response::new()))
@@ -127,6 +130,7 @@ pub(crate) async fn ban_user(
     caller: Caller,
     Matrix(request): Matrix<ban_user::v3::Request>,
 ) -> Result<Matrix<ban_user::v3::Response>, Error> {
+    caller.must_not_be_suspended()?;
     let new = change(&caller, request.user_id, MembershipState::Ban, request.reason);
     app.services.rooms.set_membership(&request.room_id, new).await?;
     Ok(Matrix(ban_user::v3::Response::new()))
@@ -138,6 +142,7 @@ pub(crate) async fn unban_user(
     caller: Caller,
     Matrix(request): Matrix<unban_user::v3::Request>,
 ) -> Result<Matrix<unban_user::v3::Response>, Error> {
+    caller.must_not_be_suspended()?;
     let new = change(&caller, request.user_id, MembershipState::Leave, request.reason);
     app.services.rooms.unban(&request.room_id, new).await?;
     Ok(Matrix(unban_user::v3::Response::new()))
@@ -161,6 +166,7 @@ async fn join(
     via: Vec<OwnedServerName>,
     content: Map<String, Value>,
 ) -> Result<OwnedRoomId, Error> {
+    caller.must_not_be_suspended()?;
     app.limits.act(&caller.user_id, Act::Join)?;
     let joining = Joining { user: caller.user_id.clone(), room_id: room_id.clone(), via, content };
     app.services.rooms.join(joining).await?;

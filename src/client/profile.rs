@@ -17,7 +17,7 @@ pub(crate) async fn get_profile(
     State(app): State<App>,
     Matrix(request): Matrix<get_profile::v3::Request>,
 ) -> Result<Json<Value>, Error> {
-    let profile = app.services.profiles.get(&request.user_id).await?;
+    let profile = app.services.profiles.of_anybody(&request.user_id).await?;
     Ok(Json(json!(profile.ok_or_else(unknown)?)))
 }
 
@@ -26,7 +26,7 @@ pub(crate) async fn get_profile_field(
     State(app): State<App>,
     Path((user, name)): Path<(String, String)>,
 ) -> Result<Json<Value>, Error> {
-    let profile = app.services.profiles.get(&parse(user)?).await?;
+    let profile = app.services.profiles.of_anybody(&parse(user)?).await?;
     let value = profile.and_then(|mut profile| profile.remove(&name)).ok_or_else(unknown)?;
     Ok(Json(json!({ name: value })))
 }
@@ -38,6 +38,7 @@ pub(crate) async fn set_profile_field(
     Path((user, name)): Path<(String, String)>,
     JsonBody(body): JsonBody<Map<String, Value>>,
 ) -> Result<Json<Value>, Error> {
+    caller.must_not_be_suspended()?;
     caller.must_be(&parse(user)?)?;
     let missing = || web::Error::missing_param("The body has no value for this field");
     let value = body.get(&name).ok_or_else(missing)?;
@@ -52,6 +53,7 @@ pub(crate) async fn delete_profile_field(
     caller: Caller,
     Path((user, name)): Path<(String, String)>,
 ) -> Result<Json<Value>, Error> {
+    caller.must_not_be_suspended()?;
     caller.must_be(&parse(user)?)?;
     app.services.profiles.set(&caller, &name, None).await?;
     app.services.member_events.follow_user(&caller.user_id).await?;

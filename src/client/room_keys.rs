@@ -4,9 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{FromRequestParts, Path, State};
 use bytes::Bytes;
-use http::StatusCode;
+use http::{StatusCode, request::Parts};
 use ruma::api::error::WrongRoomKeysVersionErrorData;
 use serde::Deserialize;
 use serde_json::{Map, Value, json, value::RawValue};
@@ -77,9 +77,19 @@ pub(crate) async fn delete_backup_version(
     Ok(Json(json!({})))
 }
 
-#[derive(Deserialize)]
-pub(crate) struct OfVersion {
-    version: String,
+/// The backup that the query names.
+pub(crate) struct OfVersion(u64);
+
+impl FromRequestParts<App> for OfVersion {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Error> {
+        let query = parts.uri.query().unwrap_or_default().as_bytes();
+        let version = url::form_urlencoded::parse(query).find(|(name, _)| name == "version");
+        let missing = || web::Error::missing_param("The query names no version of the backup");
+        let (_, version) = version.ok_or_else(missing)?;
+        Ok(Self(parse(&version)?))
+    }
 }
 
 type Key = Map<String, Value>;
@@ -98,11 +108,11 @@ pub(crate) struct RoomsBody {
 pub(crate) async fn add_backup_keys(
     State(app): State<App>,
     caller: Caller,
-    Query(of): Query<OfVersion>,
+    OfVersion(version): OfVersion,
     JsonBody(body): JsonBody<RoomsBody>,
 ) -> Result<Json<Value>, Error> {
     let keys = body.rooms.into_iter().flat_map(|(room, body)| of_room(&room, body));
-    put(&app, &caller, &of, keys.collect()).await
+    put(&app, &caller, version, keys.collect()).await
 }
 
 /// `PUT /_matrix/client/v3/room_keys/keys/{roomId}`
@@ -110,10 +120,10 @@ pub(crate) async fn add_backup_keys_for_room(
     State(app): State<App>,
     caller: Caller,
     Path(room_id): Path<String>,
-    Query(of): Query<OfVersion>,
+    OfVersion(version): OfVersion,
     JsonBody(body): JsonBody<RoomBody>,
 ) -> Result<Json<Value>, Error> {
-    put(&app, &caller, &of, of_room(&room_id, body)).await
+    put(&app, &caller, version, of_room(&room_id, body)).await
 }
 
 /// `PUT /_matrix/client/v3/room_keys/keys/{roomId}/{sessionId}`
@@ -121,10 +131,10 @@ pub(crate) async fn add_backup_keys_for_session(
     State(app): State<App>,
     caller: Caller,
     Path((room_id, session_id)): Path<(String, String)>,
-    Query(of): Query<OfVersion>,
+    OfVersion(version): OfVersion,
     JsonBody(key): JsonBody<Key>,
 ) -> Result<Json<Value>, Error> {
-    put(&app, &caller, &of, vec![(SessionId { room_id, session_id }, key)]).await
+    put(&app, &caller, version, vec![(SessionId { room_id, session_id }, key)]).await
 }
 
 fn of_room(room_id: &str, body: RoomBody) -> Vec<(SessionId, Key)> {
@@ -136,20 +146,20 @@ fn of_room(room_id: &str, body: RoomBody) -> Vec<(SessionId, Key)> {
 async fn put(
     app: &App,
     caller: &Caller,
-    of: &OfVersion,
+    version: u64,
     keys: Vec<(SessionId, Key)>,
 ) -> Result<Json<Value>, Error> {
     let backups = &app.services.key_backups;
-    Ok(changed(backups.put_keys(caller, parse(&of.version)?, keys).await?))
+    Ok(changed(backups.put_keys(caller, version, keys).await?))
 }
 
 /// `GET /_matrix/client/v3/room_keys/keys`
 pub(crate) async fn get_backup_keys(
     State(app): State<App>,
     caller: Caller,
-    Query(of): Query<OfVersion>,
+    OfVersion(version): OfVersion,
 ) -> Result<Json<Value>, Error> {
-    let keys = app.services.key_backups.keys(&caller, parse(&of.version)?, None).await?;
+    let keys = app.services.key_backups.keys(&caller, version, None).await?;
     Ok(Json(json!({ "rooms": by_room(keys)? })))
 }
 
@@ -158,9 +168,8 @@ pub(crate) async fn get_backup_keys_for_room(
     State(app): State<App>,
     caller: Caller,
     Path(room_id): Path<String>,
-    Query(of): Query<OfVersion>,
+    OfVersion(version): OfVersion,
 ) -> Result<Json<Value>, Error> {
-    let version = parse(&of.version)?;
     let keys = app.services.key_backups.keys(&caller, version, Some(room_id.clone())).await?;
     let mut rooms = by_room(keys)?;
     Ok(Json(rooms.remove(&room_id).unwrap_or_else(|| json!({ "sessions": {} }))))
@@ -171,10 +180,10 @@ pub(crate) async fn get_backup_keys_for_session(
     State(app): State<App>,
     caller: Caller,
     Path((room_id, session_id)): Path<(String, String)>,
-    Query(of): Query<OfVersion>,
+    OfVersion(version): OfVersion,
 ) -> Result<Json<Box<RawValue>>, Error> {
     let id = SessionId { room_id, session_id };
-    let key = app.services.key_backups.key(&caller, parse(&of.version)?, id).await?;
+    let key = app.services.key_backups.key(&caller, version, id).await?;
     raw(&key.ok_or_else(|| web::Error::not_found("There is no such key"))?).map(Json)
 }
 
@@ -192,9 +201,8 @@ fn by_room(keys: Vec<(SessionId, Bytes)>) -> Result<Map<String, Value>, Error> {
 pub(crate) async fn delete_backup_keys(
     State(app): State<App>,
     caller: Caller,
-    Query(of): Query<OfVersion>,
+    OfVersion(version): OfVersion,
 ) -> Result<Json<Value>, Error> {
-    let version = parse(&of.version)?;
     Ok(changed(app.services.key_backups.delete_keys(&caller, version, None, None).await?))
 }
 
@@ -203,9 +211,8 @@ pub(crate) async fn delete_backup_keys_for_room(
     State(app): State<App>,
     caller: Caller,
     Path(room): Path<String>,
-    Query(of): Query<OfVersion>,
+    OfVersion(version): OfVersion,
 ) -> Result<Json<Value>, Error> {
-    let version = parse(&of.version)?;
     Ok(changed(app.services.key_backups.delete_keys(&caller, version, Some(room), None).await?))
 }
 
@@ -214,9 +221,8 @@ pub(crate) async fn delete_backup_keys_for_session(
     State(app): State<App>,
     caller: Caller,
     Path((room, session)): Path<(String, String)>,
-    Query(of): Query<OfVersion>,
+    OfVersion(version): OfVersion,
 ) -> Result<Json<Value>, Error> {
-    let version = parse(&of.version)?;
     let backups = &app.services.key_backups;
     Ok(changed(backups.delete_keys(&caller, version, Some(room), Some(session)).await?))
 }

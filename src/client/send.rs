@@ -18,6 +18,7 @@ pub(crate) async fn send_message_event(
     caller: Caller,
     Matrix(request): Matrix<send_message_event::v3::Request>,
 ) -> Result<Matrix<send_message_event::v3::Response>, Error> {
+    caller.must_not_be_suspended()?;
     let path = format!("send/{}/{}", request.room_id, request.event_type);
     let new = NewEvent {
         transaction: transaction(&caller, path, request.txn_id.as_str()),
@@ -64,6 +65,7 @@ async fn send_state(
     (event_type, state_key): (String, String),
     content: Map<String, Value>,
 ) -> Result<OwnedEventId, Error> {
+    caller.must_not_be_suspended()?;
     app.limits.act(&caller.user_id, Act::Message)?;
     let rooms = &app.services.rooms;
     if event_type == "m.room.canonical_alias" {

@@ -298,5 +298,33 @@ async fn room_keys_are_backed_up() {
     let (_, info) = server.get(&version, &token).await;
     assert_eq!((&info["count"], &info["auth_data"]), (&json!(1), &json!({ "x": 1.5 })));
     let missing = server.get(&format!("{backups}/keys"), &token).await;
-    assert_eq!(missing.0, StatusCode::BAD_REQUEST);
+    assert_eq!(code(&missing), (400, "M_MISSING_PARAM"));
+}
+
+#[tokio::test]
+async fn a_suspended_user_reads_but_does_not_write() {
+    let server = TestHomeserver::with_config(OPEN).await;
+    let token = server.register("alice").await;
+    let create = "/_matrix/client/v3/createRoom";
+    let (_, made) = server.ask("POST", create, &token, json!({})).await;
+    let room = format!("/_matrix/client/v3/rooms/{}", made["room_id"].as_str().unwrap());
+    let user = "@alice:acme.example".try_into().unwrap();
+    server.app().await.services.accounts.set_suspended(user, true).await.unwrap();
+    let writes = [
+        ("POST", create.to_owned()),
+        ("PUT", format!("{room}/send/m.room.message/1")),
+        ("PUT", format!("{room}/state/m.room.topic/")),
+        ("POST", "/_matrix/client/v3/join/!other:acme.example".to_owned()),
+        ("PUT", "/_matrix/client/v3/profile/@alice:acme.example/displayname".to_owned()),
+    ];
+    for (method, path) in writes {
+        let answer = server.ask(method, &path, &token, json!({ "displayname": "A" })).await;
+        assert_eq!(code(&answer), (403, "M_USER_SUSPENDED"), "{method} {path}");
+    }
+    let invite = json!({ "user_id": "@bob:acme.example" });
+    let answer = server.ask("POST", &format!("{room}/invite"), &token, invite).await;
+    assert_eq!(code(&answer), (403, "M_USER_SUSPENDED"));
+    assert_eq!(server.get("/_matrix/client/v3/sync", &token).await.0, StatusCode::OK);
+    let (status, _) = server.ask("POST", &format!("{room}/leave"), &token, json!({})).await;
+    assert_eq!(status, StatusCode::OK, "he may leave");
 }

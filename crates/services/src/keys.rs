@@ -23,6 +23,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use crate::{Context, sessions::Caller};
 
+mod changes;
 mod claim;
 mod cross_signing;
 mod query;

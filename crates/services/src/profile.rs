@@ -5,8 +5,12 @@
 //!
 //! <https://spec.matrix.org/v1.19/client-server-api/#profiles>
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
 
+use futures_util::future::BoxFuture;
 use kv::{CommitError, StoreError};
 use ruma::UserId;
 use serde_json::Value;
@@ -15,7 +19,7 @@ use store::{
     log::Change,
 };
 
-use crate::{Context, sessions::Caller};
+use crate::{Context, rooms::remote::RemoteError, sessions::Caller};
 
 #[cfg(test)]
 mod tests;
@@ -52,17 +56,46 @@ pub enum ProfileError {
     Commit(#[from] CommitError),
 }
 
+/// The fields of a profile by their names.
+pub type Fields = BTreeMap<String, Value>;
+
+/// Asks other servers for their users' profiles. `federation` implements it.
+pub trait RemoteProfiles: Send + Sync {
+    fn profile<'a>(&'a self, user: &'a UserId) -> BoxFuture<'a, Result<Fields, RemoteError>>;
+}
+
 pub struct Profiles {
     context: Context,
+    remote: OnceLock<Arc<dyn RemoteProfiles>>,
 }
 
 impl Profiles {
     pub fn new(context: Context) -> Self {
-        Self { context }
+        Self { context, remote: OnceLock::new() }
+    }
+
+    /// Plugs in the way to other servers, once.
+    pub fn connect(&self, remote: Arc<dyn RemoteProfiles>) {
+        let _only_once = self.remote.set(remote);
+    }
+
+    /// The fields of any user; of another server's user, as far as that server tells them.
+    pub async fn of_anybody(&self, user: &UserId) -> Result<Option<Fields>, StoreError> {
+        if self.context.is_local(user) {
+            return self.get(user).await;
+        }
+        let Some(remote) = self.remote.get() else { return Ok(None) };
+        match remote.profile(user).await {
+            Ok(fields) => Ok(Some(fields)),
+            Err(error) => {
+                tracing::debug!(server = %user.server_name(), %error, "no profile was told");
+                Ok(None)
+            }
+        }
     }
 
     /// The fields of a local user; `None` when there is no such user.
-    pub async fn get(&self, user: &UserId) -> Result<Option<BTreeMap<String, Value>>, StoreError> {
+    pub async fn get(&self, user: &UserId) -> Result<Option<Fields>, StoreError> {
         if !self.context.is_local(user) {
             return Ok(None);
         }

@@ -1,6 +1,6 @@
 //! Sending events of our own users.
 
-use model::build::EventTemplate;
+use model::{build::EventTemplate, event_auth};
 use ruma::{EventId, OwnedEventId, OwnedUserId, RoomId};
 use serde_json::value::RawValue;
 use store::{events::SentBy, transactions, value::corrupt};
@@ -43,6 +43,7 @@ impl Draft<'_> {
         if let Some(event_id) = self.already_so(new)? {
             return Ok(event_id);
         }
+        self.require_may_redact(new)?;
         let template = EventTemplate {
             room_id: Some(self.drafted.room_id.clone()),
             sender: new.sender.clone(),
@@ -78,6 +79,19 @@ impl Draft<'_> {
             id.ok_or_else(|| corrupt("answer of a transaction"))
         };
         Ok(answer.map(event_id).transpose()?)
+    }
+
+    /// The auth rules let anybody send a redaction, which then has no effect; who may not redact is
+    /// told so instead.
+    fn require_may_redact(&mut self, new: &NewEvent) -> Result<(), WriteError> {
+        let Some(target) = &new.redacts else { return Ok(()) };
+        let Some(target) = self.event_by_id(target)? else { return Ok(()) };
+        let (create, power_levels) = self.powers()?;
+        let own = target.pdu.sender == new.sender;
+        if own || event_auth::may_redact(&new.sender, &create, power_levels.as_deref()) {
+            return Ok(());
+        }
+        Err(WriteError::Refused("you may only redact your own events"))
     }
 
     /// The current state event that says just what `new` says, sent by the same user.

@@ -159,10 +159,7 @@ impl Draft<'_> {
         Ok(())
     }
 
-    pub(super) fn event_by_id(
-        &self,
-        event_id: &ruma::EventId,
-    ) -> Result<Option<Event>, WriteError> {
+    pub fn event_by_id(&self, event_id: &ruma::EventId) -> Result<Option<Event>, WriteError> {
         if let Some(number) = self.drafted.stored_ids.get(event_id) {
             return Ok(self.drafted.stored.get(number).cloned());
         }

@@ -5,7 +5,7 @@
 # One process that hosts two companies whose people talk to each other, shown on the terminal; it
 # stays up for any Matrix client.
 run:
-	@eval "$$(tools/setup.sh)" && cargo run --locked --quiet -- demo
+	@eval "$$(tools/setup.sh)" && cargo run --locked -- demo
 
 # Everything that must be green before a change is merged.
 test:

@@ -60,7 +60,6 @@ pub const TABLES: &[Table] = &[
     RELATION,
     ROOM_STATE,
     STATE_NODE,
-    AUTH_CHAIN,
     MEMBERSHIP,
     ROOM_MEMBERSHIP,
     ACCOUNT,
@@ -103,8 +102,6 @@ pub const RELATION: Table = random("relation");
 pub const ROOM_STATE: Table = ordered("room_state");
 /// room ‖ node id → node of a state tree
 pub const STATE_NODE: Table = random("state_node");
-/// room ‖ event number → reachability of the auth chain
-pub const AUTH_CHAIN: Table = random("auth_chain");
 /// local user ‖ room → [`memberships::Membership`]
 pub const MEMBERSHIP: Table = random("membership");
 /// room ‖ local user → membership, for the joined ones

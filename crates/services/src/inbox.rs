@@ -164,6 +164,8 @@ impl Inboxes {
         if inbox.complete_after.is_some() {
             return Ok(());
         }
+        // What was taken so far is not complete, nor in order with what is read from the log.
+        inbox.changes.clear();
         inbox.complete_after = Some(*position);
         for (room, membership) in memberships {
             if membership.kind == memberships::Kind::Join && inbox.rooms.insert(room) {

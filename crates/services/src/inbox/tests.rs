@@ -55,6 +55,24 @@ async fn an_inbox_that_was_not_there_is_made_from_the_log() {
 }
 
 #[tokio::test]
+async fn what_an_inbox_took_before_it_was_complete_hides_nothing() {
+    let Case { world, inboxes, room, other } = case().await;
+    let quiet = world.room("alice", "shared").await;
+    // His first sync asks for no changes, it only takes the bell; then he joins rooms.
+    let _bell = inboxes.bell("bob");
+    world.member(&other, "bob", "join").await;
+    world.member(&quiet, "bob", "join").await;
+    let start = world.context.log.position();
+    world.message(&other, "alice", "one").await;
+    world.message(&room, "alice", "two").await;
+    let Changes::Some { mut rooms, .. } = inboxes.changes("bob", start).unwrap() else {
+        panic!("few changes are told one by one");
+    };
+    rooms.sort();
+    assert_eq!(rooms, [room.number, other.number]);
+}
+
+#[tokio::test]
 async fn a_room_that_is_joined_later_is_followed_too() {
     let Case { world, inboxes, room: _, other } = case().await;
     let _bell = inboxes.bell("bob");

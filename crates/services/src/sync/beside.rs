@@ -65,18 +65,17 @@ impl Gather<'_> {
         Ok(Beside { ephemeral, account_data, changed })
     }
 
-    /// Who types in the room, if that changed.
+    /// Who types in the room, if that changed or the room `begins` for the client.
     pub(super) fn typing(&self, room: &RoomView<'_>, begins: bool) -> Option<Box<RawValue>> {
         #[derive(Serialize)]
         struct Typing {
             user_ids: Vec<OwnedUserId>,
         }
         let (user_ids, serial) = self.syncs().typing.in_room(room.rows.room);
-        let changed = match begins {
-            true => !user_ids.is_empty(),
-            false => serial > self.since_typing(),
-        };
-        changed.then(|| raw(&Event { content: Typing { user_ids }, event_type: "m.typing" }))
+        // Who begins anew with a room may still believe what it was told before.
+        let changed = self.since().is_some() && serial > self.since_typing();
+        (changed || begins && !user_ids.is_empty())
+            .then(|| raw(&Event { content: Typing { user_ids }, event_type: "m.typing" }))
     }
 
     /// Counts of what the user has not read: all together, and if the client wants them by thread,

@@ -275,6 +275,22 @@ async fn typing_wakes_those_in_the_room_and_nobody_else() {
 }
 
 #[tokio::test]
+async fn who_comes_back_to_a_room_is_told_that_nobody_types_any_more() {
+    let case = Case::new();
+    let room = case.world.room("alice", "shared").await;
+    case.world.member(&room, "bob", "join").await;
+    let alice = crate::room_world::user_id("alice");
+    case.typing.set(&alice, &room.id, Some(20_000)).await.unwrap();
+    let start = case.sync("bob", None, SyncQuery::default()).await;
+    case.world.member(&room, "bob", "leave").await;
+    case.world.member(&room, "bob", "join").await;
+    case.typing.set(&alice, &room.id, None).await.unwrap();
+    let back = case.sync("bob", Some(&start), SyncQuery::default()).await;
+    let told = &back["rooms"]["join"][room.id.as_str()]["ephemeral"]["events"];
+    assert_eq!(*told, json!([{ "type": "m.typing", "content": { "user_ids": [] } }]));
+}
+
+#[tokio::test]
 async fn what_was_not_read_is_counted() {
     let case = Case::new();
     let room = case.world.room("alice", "shared").await;

@@ -1,6 +1,6 @@
-# Everything a developer needs: `make run` and `make test`.
+# Everything a developer needs: `make run`, `make test`.
 
-.PHONY: run test
+.PHONY: run test conformance
 
 # One process that hosts two companies whose people talk to each other, shown on the terminal; it
 # stays up for any Matrix client.
@@ -10,3 +10,7 @@ run:
 # Everything that must be green before a change is merged.
 test:
 	@tools/test.sh
+
+# The conformance suite alone; `make conformance TARGET=synapse` plays it on Synapse.
+conformance:
+	@eval "$$(tools/setup.sh --tests)" && TARGET=$(TARGET) cargo test --locked -p kontor --test conformance

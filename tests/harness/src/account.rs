@@ -17,7 +17,8 @@ use std::sync::{
 const PREFIX: [&str; 3] = ["_matrix", "client", "v3"];
 /// How long a /sync waits for news.
 const POLL_MS: &str = "2000";
-const PASSWORD: &str = "correct horse battery staple";
+/// The password of everybody.
+pub const PASSWORD: &str = "correct horse battery staple";
 
 /// A logged-in device of a user.
 #[derive(Clone, Debug)]
@@ -33,7 +34,7 @@ pub struct Account {
 
 impl Account {
     /// Registers by the open door and is logged in.
-    pub(crate) async fn register(http: Http, localpart: &str) -> Self {
+    pub async fn register(http: Http, localpart: &str) -> Self {
         let body = json!({
             "username": localpart,
             "password": PASSWORD,
@@ -56,7 +57,8 @@ impl Account {
         Self::from_login(self.http.clone(), &answer)
     }
 
-    fn from_login(http: Http, answer: &Value) -> Self {
+    /// Whom an answer of /login or /register names.
+    pub fn from_login(http: Http, answer: &Value) -> Self {
         Self {
             http,
             token: text(answer, "access_token"),

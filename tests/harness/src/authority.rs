@@ -16,6 +16,11 @@ pub struct Authority {
 impl Authority {
     /// Makes an authority and the servers' certificate.
     pub fn new() -> Self {
+        Self::of_networks(2)
+    }
+
+    /// Makes them for servers in so many networks: 127.0.0.*, 127.0.1.*, ...
+    pub fn of_networks(networks: u8) -> Self {
         let folder = tempfile::tempdir().expect("a folder for certificates");
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, "Kontor test authority");
@@ -25,13 +30,13 @@ impl Authority {
         let certificate = params.self_signed(&key).expect("the authority signs itself");
         let authority = Self { folder };
         write(&authority.ca_file(), &certificate.pem());
-        authority.issue(&Issuer::new(params, key));
+        authority.issue(&Issuer::new(params, key), networks);
         authority
     }
 
-    fn issue(&self, issuer: &Issuer<'_, KeyPair>) {
-        let addresses = (1..=HOMESERVERS_MAX)
-            .flat_map(|n| [format!("127.0.0.{n}"), format!("127.0.1.{n}")])
+    fn issue(&self, issuer: &Issuer<'_, KeyPair>, networks: u8) {
+        let addresses = (0..networks)
+            .flat_map(|net| (1..=HOMESERVERS_MAX).map(move |n| format!("127.0.{net}.{n}")))
             .chain(["localhost".into()])
             .collect::<Vec<_>>();
         let mut params = CertificateParams::new(addresses).expect("addresses are valid names");

@@ -3,21 +3,32 @@
 use reqwest::{Client, Method, RequestBuilder, StatusCode, Url};
 use rustls::crypto::ring;
 use serde_json::Value;
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, fmt::Debug, sync::Arc, time::Duration};
 
 const TIMEOUT: Duration = Duration::from_secs(90);
 
 /// A way to one homeserver: where to connect, and whom to ask for.
 #[derive(Clone, Debug)]
-pub(crate) struct Http {
+pub struct Http {
     client: Client,
     base: Url,
     /// The homeserver's name goes into `Host`, whatever port the request comes in at.
     host: String,
+    tap: Option<Arc<dyn Tap>>,
+}
+
+/// Sits on the wire between the clients of a test and their servers. It may spoil what passes, so
+/// that one sees whether the test notices.
+pub trait Tap: Debug + Send + Sync {
+    /// An answer in the server's stead, which then never hears of the request.
+    fn instead(&self, what: &str) -> Option<(StatusCode, Vec<u8>)>;
+    /// Sees the server's answer, and may change it.
+    fn pass(&self, what: &str, answer: &mut Answer);
 }
 
 impl Http {
-    pub(crate) fn new(base: &str, host: &str) -> Self {
+    /// A way to a homeserver (`host`) that listens at `base`.
+    pub fn new(base: &str, host: &str) -> Self {
         // Another test of this process may have installed it; it is the same one.
         let _ = ring::default_provider().install_default();
         let client = Client::builder()
@@ -26,7 +37,17 @@ impl Http {
             .timeout(TIMEOUT)
             .build()
             .expect("an HTTP client");
-        Self { client, base: base.parse().expect("a URL"), host: host.into() }
+        Self { client, base: base.parse().expect("a URL"), host: host.into(), tap: None }
+    }
+
+    /// The same client and wire, asking for another homeserver that listens at `base`.
+    pub fn to(&self, base: &str, host: &str) -> Self {
+        Self { base: base.parse().expect("a URL"), host: host.into(), ..self.clone() }
+    }
+
+    /// The same with somebody on the wire.
+    pub fn tapped(&self, tap: Arc<dyn Tap>) -> Self {
+        Self { tap: Some(tap), ..self.clone() }
     }
 
     /// The same homeserver, reached at another base.
@@ -35,11 +56,12 @@ impl Http {
     }
 
     /// A request; each segment of the path is percent-encoded here.
-    pub(crate) fn call(&self, method: Method, path: &[&str]) -> Call {
+    pub fn call(&self, method: Method, path: &[&str]) -> Call {
         let mut url = self.base.clone();
         url.path_segments_mut().expect("an HTTP URL").pop_if_empty().extend(path);
         let what = format!("{method} {}", url.path());
-        Call { request: self.client.request(method, url).header("host", &self.host), what }
+        let request = self.client.request(method, url).header("host", &self.host);
+        Call { request, what, tap: self.tap.clone() }
     }
 }
 
@@ -48,6 +70,7 @@ impl Http {
 pub struct Call {
     request: RequestBuilder,
     what: String,
+    tap: Option<Arc<dyn Tap>>,
 }
 
 /// The answer to a request, of whatever status.
@@ -95,8 +118,25 @@ impl Call {
         self
     }
 
+    /// Adds a header.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.request = self.request.header(name, value);
+        self
+    }
+
+    /// Path and query as they go over the wire.
+    pub fn target(&self) -> String {
+        let request = self.request.try_clone().and_then(|request| request.build().ok());
+        let request = request.unwrap_or_else(|| panic!("{} cannot be built", self.what));
+        let query = request.url().query().map(|query| format!("?{query}")).unwrap_or_default();
+        format!("{}{query}", request.url().path())
+    }
+
     /// Sends it; the server may be gone.
     pub async fn attempt(self) -> Result<Answer, Lost> {
+        if let Some((status, bytes)) = self.tap.as_ref().and_then(|tap| tap.instead(&self.what)) {
+            return Ok(Answer { status, headers: HashMap::new(), bytes, what: self.what });
+        }
         let lost = |e: reqwest::Error| Lost(format!("{}: {e:?}", self.what));
         let response = self.request.send().await.map_err(lost)?;
         let status = response.status();
@@ -108,7 +148,11 @@ impl Call {
             })
             .collect();
         let bytes = response.bytes().await.map_err(lost)?.to_vec();
-        Ok(Answer { status, headers, bytes, what: self.what })
+        let mut answer = Answer { status, headers, bytes, what: self.what.clone() };
+        if let Some(tap) = &self.tap {
+            tap.pass(&self.what, &mut answer);
+        }
+        Ok(answer)
     }
 
     /// Sends it; there must be an answer.
@@ -129,18 +173,21 @@ impl Answer {
     }
 
     /// The body of a request that must have succeeded.
+    #[track_caller]
     pub fn ok(self) -> Value {
         assert!(self.status.is_success(), "{self}");
         self.json()
     }
 
     /// The body, as it came, of a request that must have succeeded.
+    #[track_caller]
     pub fn ok_bytes(self) -> Vec<u8> {
         assert!(self.status.is_success(), "{self}");
         self.bytes
     }
 
     /// Checks that it is this error.
+    #[track_caller]
     pub fn refused(&self, status: u16, errcode: &str) {
         assert_eq!((self.status.as_u16(), self.errcode().as_str()), (status, errcode), "{self}");
     }

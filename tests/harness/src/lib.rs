@@ -20,9 +20,9 @@ mod synapse;
 mod view;
 mod wait;
 
-pub use account::Account;
+pub use account::{Account, PASSWORD};
 pub use authority::Authority;
-pub use call::{Answer, Call, Lost};
+pub use call::{Answer, Call, Http, Lost, Tap};
 pub use difference::differences;
 pub use link::Link;
 pub use port::Port;
@@ -32,4 +32,4 @@ pub use room::{StateIds, same_state, text_of};
 pub use server::{Kind, Options, SHARED_SECRET, Server};
 pub use settings::{number, seed, target_is_synapse};
 pub use view::{Room, View};
-pub use wait::{eventually, patiently, within};
+pub use wait::{PATIENCE, eventually, patiently, within};

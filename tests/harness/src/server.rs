@@ -221,7 +221,8 @@ impl Server {
         Http::new(&self.base(), name)
     }
 
-    pub(crate) fn base(&self) -> String {
+    /// Where clients reach it.
+    pub fn base(&self) -> String {
         format!("http://127.0.0.1:{}", self.plain_port())
     }
 }

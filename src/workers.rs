@@ -20,6 +20,7 @@ mod last_seen;
 mod log;
 mod media;
 mod member_events;
+mod states;
 mod typing;
 mod unread;
 
@@ -44,6 +45,8 @@ pub(crate) fn of_homeserver(app: &App, workers: &Supervisor) {
     workers.follow("federation", move || federation::send(homeserver.clone()));
     let homeserver = app.clone();
     workers.start("media", Arc::default(), move || media::Collect::new(&homeserver));
+    let homeserver = app.clone();
+    workers.start("states", Arc::default(), move || states::Collect::new(&homeserver));
     let homeserver = app.clone();
     workers.start("unread", Arc::default(), move || unread::Persist::new(&homeserver));
     let homeserver = app.clone();

@@ -28,6 +28,7 @@ use self::remote::{RemoteError, RemoteRooms};
 use crate::{Context, room_rows::RoomRows};
 
 mod backfill;
+pub mod collect;
 pub mod create;
 pub mod directory;
 mod draft;

@@ -118,6 +118,21 @@ pub fn multi_get(
     rows.map(|(row, event)| row.map(|row| read(*event, &row)).transpose()).collect()
 }
 
+/// Calls `visit` with every event of the room, in the order of numbers.
+pub fn each(
+    snapshot: &Snapshot,
+    room: RoomNumber,
+    mut visit: impl FnMut(StoredEvent) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let prefix = KeyWriter::new().u64(room.0).finish();
+    snapshot.scan_prefix(EVENT, &prefix, |key, row| {
+        let mut key = KeyReader(key);
+        let number = key.u64().and_then(|_| key.u64());
+        let number = number.ok_or_else(|| value::corrupt("event key"))?;
+        visit(read(EventNumber(number), &row)?)
+    })
+}
+
 fn read(number: EventNumber, row: &Bytes) -> Result<StoredEvent, StoreError> {
     let (position, row) = value::unstamp(row)?;
     let (mut record, pdu): (EventRecord, Bytes) = value::decode_with(&row)?;

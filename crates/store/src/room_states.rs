@@ -25,6 +25,18 @@ pub fn at(
     page.rows.first().map(|(_, root)| value::decode(root)).transpose()
 }
 
+/// Calls `visit` with the root of every state that the room had.
+pub fn each(
+    snapshot: &Snapshot,
+    room: RoomNumber,
+    mut visit: impl FnMut([u8; 16]),
+) -> Result<(), StoreError> {
+    snapshot.scan_prefix(ROOM_STATE, &key(room), |_, root| {
+        visit(value::decode(&root)?);
+        Ok(())
+    })
+}
+
 fn key(room: RoomNumber) -> Bytes {
     KeyWriter::new().u64(room.0).finish()
 }

@@ -72,6 +72,16 @@ pub fn require_head(batch: &mut Batch, room: RoomNumber, head: Option<&RoomHead>
     });
 }
 
+/// How many events the room had when its unused state nodes were last collected; 0 if never.
+pub fn collected(snapshot: &Snapshot, room: RoomNumber) -> Result<u64, StoreError> {
+    let row = snapshot.get(ROOM, &collected_key(room))?;
+    row.map_or(Ok(0), |row| value::decode(&row))
+}
+
+pub fn put_collected(batch: &mut Batch, room: RoomNumber, events: u64) {
+    batch.put(ROOM, collected_key(room), value::encode(&events));
+}
+
 /// All rooms of the homeserver.
 pub fn all(snapshot: &Snapshot) -> Result<Vec<(RoomNumber, RoomHead)>, StoreError> {
     let mut rooms = Vec::new();
@@ -86,7 +96,12 @@ pub fn all(snapshot: &Snapshot) -> Result<Vec<(RoomNumber, RoomHead)>, StoreErro
 
 /// First byte of a head's key; directory rows share the table under another one.
 const HEAD: u8 = b'h';
+const COLLECTED: u8 = b'c';
 
 fn head_key(room: RoomNumber) -> Bytes {
     KeyWriter::new().u8(HEAD).u64(room.0).finish()
+}
+
+fn collected_key(room: RoomNumber) -> Bytes {
+    KeyWriter::new().u8(COLLECTED).u64(room.0).finish()
 }

@@ -19,12 +19,12 @@ use super::{
 };
 use crate::{Context, log::Log};
 
-struct World {
-    rooms: Rooms,
+pub(super) struct World {
+    pub rooms: Rooms,
     engine: MemoryEngine,
 }
 
-fn world() -> World {
+pub(super) fn world() -> World {
     let engine = MemoryEngine::new(store::TABLES);
     let store = Store::new(Arc::new(engine.clone()), HomeserverId(1));
     let context = Context {
@@ -39,7 +39,7 @@ fn world() -> World {
     World { rooms: Rooms::new(context), engine }
 }
 
-fn alice() -> OwnedUserId {
+pub(super) fn alice() -> OwnedUserId {
     "@alice:acme.example".try_into().unwrap()
 }
 
@@ -47,7 +47,7 @@ fn bob() -> OwnedUserId {
     "@bob:acme.example".try_into().unwrap()
 }
 
-fn new_room(version: RoomVersion, preset: Preset) -> NewRoom {
+pub(super) fn new_room(version: RoomVersion, preset: Preset) -> NewRoom {
     NewRoom {
         creator: alice(),
         version,
@@ -64,7 +64,7 @@ fn new_room(version: RoomVersion, preset: Preset) -> NewRoom {
     }
 }
 
-fn message(sender: &OwnedUserId, body: &str, transaction: Option<&str>) -> NewEvent {
+pub(super) fn message(sender: &OwnedUserId, body: &str, transaction: Option<&str>) -> NewEvent {
     NewEvent {
         sender: sender.clone(),
         event_type: "m.room.message".to_owned(),

@@ -8,8 +8,8 @@ use std::{
     },
 };
 
-use kv::CommitError;
-use store::{memberships::ServerInRoom, rooms::RoomHead};
+use kv::{Batch, CommitError, StoreError};
+use store::{log::Change, memberships::ServerInRoom, rooms::RoomHead};
 use tokio::sync::Notify;
 
 use super::{Draft, Room, Rooms, WriteError, draft::Drafted};
@@ -21,7 +21,12 @@ pub(crate) struct Writer {
     /// `None` until it is read, and again after a commit failed.
     pub known: Option<Known>,
     in_flight: Arc<InFlight>,
+    /// How many batches were submitted.
+    submitted: u64,
 }
+
+/// How much was submitted to a room when a question was asked of its rows.
+pub(super) struct Submitted(u64);
 
 /// Never older than the newest submitted batch.
 #[derive(Clone, Default)]
@@ -89,7 +94,7 @@ impl Rooms {
     ) -> Result<(T, Drafted), WriteError> {
         if writer.in_flight.failed.load(Ordering::Acquire) {
             writer.in_flight.drained().await;
-            *writer = Writer::default();
+            *writer = Writer { submitted: writer.submitted, ..Writer::default() };
         }
         // Most events need nothing but what the writer remembers: no thread is changed for them.
         if let Some(known) = writer.known.take() {
@@ -145,6 +150,7 @@ impl Rooms {
         }
         writer.known = Some(known);
         let (batch, entry) = written?;
+        writer.submitted += 1;
         let in_flight = Arc::clone(&writer.in_flight);
         in_flight.count.fetch_add(1, Ordering::AcqRel);
         let guard = Landing { in_flight, succeeded: false };
@@ -155,6 +161,37 @@ impl Rooms {
             guard.succeeded = result.is_ok();
             result
         })
+    }
+}
+
+impl Rooms {
+    /// Runs a question over a snapshot that shows all that was submitted to the room.
+    pub(super) async fn settled<T: Send + 'static>(
+        &self,
+        room: &Room,
+        question: impl FnOnce(RoomRows<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<(Submitted, T), StoreError> {
+        let submitted = {
+            let writer = room.writer.lock().await;
+            writer.in_flight.drained().await;
+            Submitted(writer.submitted)
+        };
+        Ok((submitted, self.read(room.number, question).await?))
+    }
+
+    /// Commits rows beside the room's events, unless the room was written since: then false.
+    pub(super) async fn commit_settled(
+        &self,
+        room: &Room,
+        Submitted(submitted): Submitted,
+        (batch, entry): (Batch, Vec<Change>),
+    ) -> Result<bool, CommitError> {
+        let writer = room.writer.lock().await;
+        if writer.submitted != submitted {
+            return Ok(false);
+        }
+        self.context().log.commit(batch, entry).await?;
+        Ok(true)
     }
 }
 

@@ -38,6 +38,14 @@ impl SentMembers {
         }
     }
 
+    /// The device begins anew with the room, and knows nothing of it.
+    pub fn forget_room(&self, reader: &Reader, room: RoomNumber) {
+        let Some(key) = key(reader) else { return };
+        if let Some(sent) = self.devices.lock().get_mut(&key) {
+            sent.retain(|(of_room, _), _| *of_room != room);
+        }
+    }
+
     /// Whether a device that has the answer of `since` knows the member event.
     pub fn knows(
         &self,

@@ -56,6 +56,9 @@ impl Gather<'_> {
             root,
             torn: since.is_none() && self.since().is_some(),
         };
+        if stretch.torn {
+            self.sent_members().forget_room(self.reader, room.rows.room);
+        }
         if self.since().is_some() {
             self.company.note(room, known, root)?;
         }

@@ -174,39 +174,72 @@ async fn an_invitation_is_shown_once_with_what_tells_the_room() {
     assert_eq!(room_ids(&answer["rooms"]["invite"]), ids(&[]));
 }
 
-#[tokio::test]
-async fn members_are_loaded_lazily_and_not_twice() {
-    let case = Case::new();
+/// One message of a room with the members that one needs to show it.
+fn lazily() -> SyncQuery {
+    filter(json!({ "room": {
+        "timeline": { "limit": 1 },
+        "state": { "lazy_load_members": true },
+    }}))
+}
+
+/// Localparts of the members that the answer tells as state of the room.
+fn members(answer: &Value, room: &Room) -> BTreeSet<String> {
+    let state = answer["rooms"]["join"][room.id.as_str()]["state"]["events"].as_array();
+    let members = state.unwrap().iter().filter(|event| event["type"] == "m.room.member");
+    let user =
+        |event: &Value| ruma::OwnedUserId::try_from(event["state_key"].as_str().unwrap()).unwrap();
+    members.map(|event| user(event).localpart().to_owned()).collect()
+}
+
+fn names<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
+    names.map(str::to_owned).into()
+}
+
+/// Alice made the room, in which are bob, carol and dave. Its name keeps the summary from naming
+/// them.
+async fn office(case: &Case) -> Room {
     let room = case.world.room("alice", "shared").await;
     for user in ["bob", "carol", "dave"] {
         case.world.member(&room, user, "join").await;
     }
     case.world.state(&room, "alice", "m.room.name", "", json!({ "name": "Office" })).await;
+    room
+}
+
+#[tokio::test]
+async fn members_are_loaded_lazily_and_not_twice() {
+    let case = Case::new();
+    let room = office(&case).await;
     case.world.message(&room, "bob", "hello").await;
-    let lazy = filter(json!({ "room": {
-        "timeline": { "limit": 1 },
-        "state": { "lazy_load_members": true },
-    }}));
-    let members = |answer: &Value| -> BTreeSet<String> {
-        let state = answer["rooms"]["join"][room.id.as_str()]["state"]["events"].as_array();
-        let members = state.unwrap().iter().filter(|event| event["type"] == "m.room.member");
-        members
-            .map(|event| {
-                event["state_key"].as_str().unwrap()[1..].split(':').next().unwrap().to_owned()
-            })
-            .collect()
-    };
-    let first = case.sync("alice", None, lazy.clone()).await;
-    assert_eq!(members(&first), BTreeSet::from(["alice".to_owned(), "bob".to_owned()]));
+    let first = case.sync("alice", None, lazily()).await;
+    assert_eq!(members(&first, &room), names(["alice", "bob"]));
     case.world.message(&room, "bob", "again").await;
-    let second = case.sync("alice", Some(&first), lazy.clone()).await;
-    assert_eq!(members(&second), BTreeSet::new());
+    let second = case.sync("alice", Some(&first), lazily()).await;
+    assert_eq!(members(&second, &room), names([]));
     case.world.message(&room, "carol", "me too").await;
-    let third = case.sync("alice", Some(&second), lazy.clone()).await;
-    assert_eq!(members(&third), BTreeSet::from(["carol".to_owned()]));
+    let third = case.sync("alice", Some(&second), lazily()).await;
+    assert_eq!(members(&third, &room), names(["carol"]));
     // The answer got lost, and the device asks again.
-    let again = case.sync("alice", Some(&second), lazy).await;
-    assert_eq!(members(&again), BTreeSet::from(["carol".to_owned()]));
+    let again = case.sync("alice", Some(&second), lazily()).await;
+    assert_eq!(members(&again, &room), names(["carol"]));
+}
+
+#[tokio::test]
+async fn who_comes_back_to_a_room_is_told_again_of_the_members_that_he_needs() {
+    let case = Case::new();
+    let room = office(&case).await;
+    case.world.message(&room, "bob", "hello").await;
+    let first = case.sync("dave", None, lazily()).await;
+    assert_eq!(members(&first, &room), names(["bob", "dave"]));
+    case.world.member(&room, "dave", "leave").await;
+    let away = case.sync("dave", Some(&first), lazily()).await;
+    case.world.member(&room, "dave", "join").await;
+    case.world.message(&room, "carol", "welcome back").await;
+    let back = case.sync("dave", Some(&away), lazily()).await;
+    assert_eq!(members(&back, &room), names(["carol", "dave"]));
+    case.world.message(&room, "bob", "indeed").await;
+    let later = case.sync("dave", Some(&back), lazily()).await;
+    assert_eq!(members(&later, &room), names(["bob"]));
 }
 
 #[tokio::test(start_paused = true)]

@@ -18,6 +18,7 @@ use crate::app::Homeservers;
 pub(crate) enum Command {
     ListHomeservers,
     CreateHomeserver { name: OwnedServerName },
+    RotateKey { name: OwnedServerName },
     DeleteHomeserver { name: OwnedServerName },
     ExportHomeserver { name: OwnedServerName, file: PathBuf },
     ImportHomeserver { file: PathBuf },
@@ -36,6 +37,11 @@ pub(crate) async fn execute(homeservers: &Homeservers, command: Command) -> Answ
         Command::CreateHomeserver { name } => {
             homeservers.create(&name).await.map_err(|error| about(&name, error))?;
             Ok(vec![format!("{name}: created")])
+        }
+        Command::RotateKey { name } => {
+            let key_id =
+                homeservers.rotate_key(&name).await.map_err(|error| about(&name, error))?;
+            Ok(vec![format!("{name}: signs with {key_id}")])
         }
         Command::DeleteHomeserver { name } => {
             homeservers.delete(&name).await.map_err(|error| about(&name, error))?;

@@ -25,7 +25,7 @@ pub(crate) enum Subcommands {
     },
     /// Name every mistake in a configuration.
     Check(ConfigFile),
-    /// Create, list, export, import and delete homeservers.
+    /// Create, list, export, import and delete homeservers, and give them new keys.
     #[command(subcommand)]
     Homeserver(HomeserverCommand),
     /// Create and deactivate users, give them new passwords.
@@ -63,6 +63,12 @@ pub(crate) enum HomeserverCommand {
     /// Read a homeserver back from a file.
     Import {
         file: PathBuf,
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+    /// Let a homeserver sign with a new key from now on. What the old one signed stays valid.
+    RotateKey {
+        name: OwnedServerName,
         #[command(flatten)]
         config: ConfigFile,
     },

@@ -70,6 +70,9 @@ fn homeserver_order(command: HomeserverCommand) -> (PathBuf, Command) {
         HomeserverCommand::Create { name, config } => {
             (config.config, Command::CreateHomeserver { name })
         }
+        HomeserverCommand::RotateKey { name, config } => {
+            (config.config, Command::RotateKey { name })
+        }
         HomeserverCommand::Delete { name, config } => {
             (config.config, Command::DeleteHomeserver { name })
         }

@@ -6,6 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header::CONTENT_TYPE};
+use model::signing_key::SigningKey;
 use ruma::{
     ServerName,
     api::{
@@ -168,7 +169,8 @@ impl FederationClient {
         let json = HeaderValue::from_static("application/json");
         let request = Request::post(path).header(CONTENT_TYPE, json);
         let mut request = request.body(Bytes::from(body.to_string())).map_err(encode)?;
-        ServerSignatures::add_authentication(&mut request, self.signing(destination))
+        let key = self.context.signing_key.current();
+        ServerSignatures::add_authentication(&mut request, self.signing(&key, destination))
             .map_err(|error| RequestError::Encode(error.into()))?;
         let answer = self.call(destination, request, time_max, Patience::BackOff).await?;
         if !answer.status().is_success() {
@@ -237,18 +239,20 @@ impl FederationClient {
         if destination == self.context.server_name {
             return Err(RequestError::Ourselves);
         }
+        let key = self.context.signing_key.current();
         let request = request
-            .try_into_http_request::<BytesMut>(BASE, self.signing(destination), ())
+            .try_into_http_request::<BytesMut>(BASE, self.signing(&key, destination), ())
             .map_err(|error| RequestError::Encode(error.into()))?;
         origin_form(request)
     }
 
-    fn signing(&self, destination: &ServerName) -> XMatrixSigningInput<'_> {
-        XMatrixSigningInput::new(
-            self.context.server_name.clone(),
-            destination.to_owned(),
-            self.context.signing_key.key_pair(),
-        )
+    fn signing<'k>(
+        &self,
+        key: &'k SigningKey,
+        destination: &ServerName,
+    ) -> XMatrixSigningInput<'k> {
+        let origin = self.context.server_name.clone();
+        XMatrixSigningInput::new(origin, destination.to_owned(), key.key_pair())
     }
 
     async fn call(

@@ -39,7 +39,7 @@ const KEYS_MAX: usize = 64;
 const FETCH_TIME_MAX: Duration = Duration::from_secs(20);
 /// Servers that are asked for their keys at once, for one batch of events.
 const FETCHES_AT_ONCE: usize = 16;
-/// How often a server is asked again at most for a key that it did not have.
+/// How long a server is not asked again that did not have the key that was looked for.
 const REFETCH_PAUSE_MS: u64 = 60_000;
 /// How long a server is not asked that did not answer: doubled with each failure.
 const FAILURE_PAUSE_MS: u64 = 1_000;
@@ -186,8 +186,8 @@ impl Keys {
     }
 
     async fn own_key(&self, key_id: &str, when: When) -> Result<[u8; 32], KeyError> {
-        if key_id == self.context.signing_key.key_id().as_str() {
-            return Ok(self.context.signing_key.public_key());
+        if key_id == self.context.signing_key.current().key_id().as_str() {
+            return Ok(self.context.signing_key.current().public_key());
         }
         let old = services::identity::old_keys(&self.context).await?;
         let fits = |key: &&OldKey| {
@@ -239,8 +239,11 @@ impl Keys {
             Ok((stated, document)) => {
                 let kept = merge(known.kept.take(), stated, document, now_ms);
                 server_keys::keep(&self.context, server.as_str(), &kept).await?;
-                let next_fetch_ms = now_ms + REFETCH_PAUSE_MS;
-                known = Known { kept: Some(kept), next_fetch_ms, failures: 0 };
+                known = Known { kept: Some(kept), next_fetch_ms: 0, failures: 0 };
+                // Only who was asked in vain is left alone: the next key may be as new as this one.
+                if !found(&known) {
+                    known.next_fetch_ms = now_ms + REFETCH_PAUSE_MS;
+                }
                 Ok(known.clone())
             }
             Err(error) => {

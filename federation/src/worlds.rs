@@ -20,6 +20,7 @@ use ruma::{OwnedServerName, ServerName};
 use serde_json::{Value, json};
 use services::{
     Context, Services, Settings,
+    identity::CurrentKey,
     log::Log,
     passwords::{Cost, Passwords},
 };
@@ -90,7 +91,7 @@ impl World {
         };
         let context = Context {
             server_name: server(name),
-            signing_key: Arc::new(signing_key),
+            signing_key: CurrentKey::new(signing_key),
             state_salt: [0; 16],
             store,
             log,
@@ -117,8 +118,8 @@ async fn put_identity(context: &Context) {
     let identity = Identity {
         server_name: context.server_name.to_string(),
         signing_key: SigningSeed {
-            version: context.signing_key.version().to_owned(),
-            seed: *context.signing_key.seed(),
+            version: context.signing_key.current().version().to_owned(),
+            seed: *context.signing_key.current().seed(),
         },
         old_keys: Vec::new(),
         state_salt: context.state_salt,

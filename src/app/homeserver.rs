@@ -7,7 +7,7 @@ use federation::{Federation, FederationSettings, inbound};
 use kv::{CommitError, HomeserverId, Store, StoreError};
 use model::signing_key::{InvalidKeyVersion, SigningKey};
 use ruma::OwnedServerName;
-use services::{Context, Services, log::Log};
+use services::{Context, Services, identity::CurrentKey, log::Log};
 use store::homeserver::{Identity, SigningSeed};
 use tokio_util::sync::CancellationToken;
 
@@ -123,7 +123,7 @@ async fn context(
     let SigningSeed { version, seed } = identity.signing_key;
     Ok(Context {
         server_name: server_name.clone(),
-        signing_key: Arc::new(SigningKey::from_seed(seed, &version)?),
+        signing_key: CurrentKey::new(SigningKey::from_seed(seed, &version)?),
         state_salt: identity.state_salt,
         log: Arc::new(Log::open(store.clone())?),
         store,

@@ -12,6 +12,7 @@ use axum::Router;
 use kv::{Batch, BatchId, CommitError, HomeserverId, Snapshot, Store, StoreError};
 use parking_lot::RwLock;
 use ruma::{OwnedServerName, ServerName};
+use services::identity::{self, IdentityError};
 use store::directory::{self, DIRECTORY, Entry, Standing};
 use tokio::sync::{Mutex, OnceCell};
 
@@ -55,6 +56,16 @@ pub(crate) enum DeleteError {
     Files { folder: PathBuf, cause: io::Error },
     #[error(transparent)]
     Commit(#[from] CommitError),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RotateError {
+    #[error("there is no homeserver of this name")]
+    Unknown,
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -160,6 +171,14 @@ impl Homeservers {
         self.activate(name, id).await?;
         tracing::info!(homeserver = %name, "homeserver created");
         Ok(())
+    }
+
+    /// Lets a homeserver sign with a new key from now on; answers the key's id.
+    pub(crate) async fn rotate_key(&self, name: &ServerName) -> Result<String, RotateError> {
+        let app = self.get(name).await?.ok_or(RotateError::Unknown)?;
+        let key = identity::rotate(&app.services.context).await?;
+        tracing::info!(homeserver = %name, key_id = %key.key_id(), "signing key replaced");
+        Ok(key.key_id().to_string())
     }
 
     /// Closes a homeserver and removes everything of it.

@@ -1,7 +1,7 @@
 //! Homeservers come, move and go while the process runs.
 
 use crate::{kontor, started};
-use harness::{Account, Authority, Options, Server, View};
+use harness::{Account, Authority, Options, Server, View, eventually};
 use reqwest::Method;
 use serde_json::json;
 use std::sync::Arc;
@@ -98,4 +98,49 @@ async fn a_homeserver_is_created_once() {
     let output = harness::run(server.kontor_command(&["homeserver", "create", server.name()]));
     let complaint = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && complaint.contains(server.name()), "{complaint}");
+}
+
+/// The names of a homeserver's keys: those that sign, and those that signed.
+async fn key_ids(server: &Server, name: &str) -> [Vec<String>; 2] {
+    let keys = server.call_at(name, Method::GET, &KEYS).ok().await;
+    ["verify_keys", "old_verify_keys"].map(|kind| {
+        let ids = keys[kind].as_object().into_iter().flat_map(|keys| keys.keys());
+        ids.cloned().collect()
+    })
+}
+
+#[tokio::test]
+async fn a_homeserver_gets_a_new_key_in_the_middle_of_a_conversation() {
+    let authority = Arc::new(Authority::new());
+    let one = Server::started(kontor(), &authority, Options::default()).await;
+    let mut other = Server::started(kontor(), &authority, Options::default()).await;
+    let (alice, bob) = (one.register("alice").await, other.register("bob").await);
+    let room = alice.create_room(&json!({ "preset": "public_chat" })).await;
+    let before = alice.say(&room, "signed with the old key").await;
+    bob.join(&room, &[one.name()]).await;
+
+    let [old, _] = key_ids(&one, one.name()).await;
+    one.kontor(&["homeserver", "rotate-key", one.name()]);
+    let [new, replaced] = key_ids(&one, one.name()).await;
+    assert!(new.len() == 1 && new != old && replaced == old, "{old:?} {new:?} {replaced:?}");
+    let after = alice.say(&room, "signed with the new key").await;
+    bob.until_event(&mut View::default(), &room, &after).await;
+
+    // Who comes later verifies what either key signed.
+    let third = Server::started(kontor(), &authority, Options::default()).await;
+    let carol = third.register("carol").await;
+    carol.join(&room, &[one.name()]).await;
+    eventually("what was said before she came", async || {
+        let history = carol.history(&room).await;
+        let told = |event: &str| history.iter().any(|told| told["event_id"] == event);
+        (told(&before) && told(&after)).then_some(())
+    })
+    .await;
+
+    // A stopped process can be given a new key as well.
+    assert!(other.stop().await.success());
+    other.kontor(&["homeserver", "rotate-key", other.name()]);
+    other.start().await;
+    let back = bob.say(&room, "and mine").await;
+    alice.until_event(&mut View::default(), &room, &back).await;
 }

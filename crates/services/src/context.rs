@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use kv::{Batch, BatchId, CommitError, Snapshot, Store, StoreError};
-use model::{clock::Clock, ids::Ids, signing_key::SigningKey};
+use model::{clock::Clock, ids::Ids};
 use ruma::{OwnedServerName, OwnedUserId, UserId};
 use store::log::LogEntry;
 
-use crate::log::Log;
+use crate::{identity::CurrentKey, log::Log};
 
 /// How often a change is decided anew because somebody else was faster.
 const ATTEMPTS_MAX: usize = 8;
@@ -20,7 +20,7 @@ pub type Decision<T> = (T, LogEntry);
 pub struct Context {
     pub server_name: OwnedServerName,
     /// Signs our events and requests.
-    pub signing_key: Arc<SigningKey>,
+    pub signing_key: CurrentKey,
     /// Mixed into the paths of state trees, so that no other server can choose them.
     pub state_salt: [u8; 16],
     pub store: Store,

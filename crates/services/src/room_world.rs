@@ -23,7 +23,7 @@ use store::{
     rooms::RoomHead,
 };
 
-use crate::{Context, log::Log, reader::Reader, room_rows::RoomRows};
+use crate::{Context, identity::CurrentKey, log::Log, reader::Reader, room_rows::RoomRows};
 
 /// A homeserver `acme.example` in memory.
 pub struct World {
@@ -56,7 +56,7 @@ impl World {
         let clock = ManualClock::default();
         let context = Context {
             server_name: "acme.example".try_into().unwrap(),
-            signing_key: Arc::new(SigningKey::generate([1; 32]).unwrap()),
+            signing_key: CurrentKey::new(SigningKey::generate([1; 32]).unwrap()),
             state_salt: [2; 16],
             log: Arc::new(Log::open(store.clone()).unwrap()),
             store,
@@ -134,7 +134,7 @@ impl World {
         };
         head.depth += 1;
         let place = Place { depth: head.depth, ..Place::default() };
-        let (server, key) = (&context.server_name, &context.signing_key);
+        let (server, key) = (&context.server_name, &context.signing_key.current());
         let pdu = build::build_and_sign(&template, &place, VERSION, server, key).unwrap();
         let number = EventNumber(head.next_event);
         head.next_event += 1;

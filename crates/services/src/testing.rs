@@ -10,6 +10,7 @@ use model::{clock::ManualClock, ids::SeededIds, signing_key::SigningKey};
 use crate::{
     Context, Services, Settings,
     accounts::{NewAccount, RegistrationPolicy},
+    identity::CurrentKey,
     log::Log,
     media::MediaSettings,
     passwords::{Cost, Passwords},
@@ -40,7 +41,7 @@ impl World {
         let passwords = Passwords::new(Cost::LEAST, 2, ids.clone()).unwrap();
         let context = Context {
             server_name: "acme.example".try_into().unwrap(),
-            signing_key: Arc::new(SigningKey::generate([1; 32]).unwrap()),
+            signing_key: CurrentKey::new(SigningKey::generate([1; 32]).unwrap()),
             state_salt: [2; 16],
             log: Arc::new(Log::open(store.clone()).unwrap()),
             store,

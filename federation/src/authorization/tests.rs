@@ -34,7 +34,7 @@ impl Pair {
 
     /// A request of `a`, correctly signed.
     fn signed(&self, method: &str, uri: &str, body: &str) -> Request<Bytes> {
-        let key = &self.a.context().signing_key;
+        let key = &self.a.context().signing_key.current();
         signed(method, uri, body, &server("a.example"), &server("b.example"), key)
     }
 
@@ -117,7 +117,7 @@ async fn whatever_is_changed_after_signing_is_noticed() {
 #[tokio::test]
 async fn a_request_for_another_server_is_not_taken() {
     let pair = Pair::new().await;
-    let key = &pair.a.context().signing_key;
+    let key = &pair.a.context().signing_key.current();
     let (a, b, c) = (server("a.example"), server("b.example"), server("c.example"));
     let replayed = signed("PUT", URI, BODY, &a, &c, key);
     pair.check_refused("replayed", replayed).await;
@@ -153,7 +153,7 @@ async fn only_the_servers_own_current_key_counts() {
     let unknown = SigningKey::from_seed([9; 32], "2").unwrap();
     let forged = signed("PUT", URI, BODY, &a, &b, &unknown);
     pair.check_refused("unknown key id", forged).await;
-    let ourselves = signed("PUT", URI, BODY, &b, &b, &pair.b.context().signing_key);
+    let ourselves = signed("PUT", URI, BODY, &b, &b, &pair.b.context().signing_key.current());
     pair.check_refused("ourselves", ourselves).await;
     let nobody = signed("PUT", URI, BODY, &server("c.example"), &b, &unknown);
     pair.check_refused("a server that cannot be reached", nobody).await;

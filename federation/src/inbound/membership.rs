@@ -191,7 +191,7 @@ async fn vouch(federation: &Federation, grant: &RoomWriteGrant, event: Pdu) -> R
         return Ok(event);
     }
     propose(federation, grant, &event.sender, MembershipState::Join).await?;
-    build::countersign(&event, &context.server_name, &context.signing_key)
+    build::countersign(&event, &context.server_name, &context.signing_key.current())
         .map_err(|error| Error::bad_json(error.to_string()))
 }
 

@@ -442,7 +442,7 @@ async fn an_invitation_can_be_taken_back_but_only_by_those_in_the_room() {
     };
     assert_eq!(kind().await, store::memberships::Kind::Invite);
     // Somebody who has nothing to do with the room.
-    let (key, name) = (&c.home.context().signing_key, &c.home.context().server_name);
+    let (key, name) = (&c.home.context().signing_key.current(), &c.home.context().server_name);
     let forged = EventTemplate {
         sender: c.user("mallory"),
         ..join_event(&room, &bob, json!({ "membership": "leave" }))
@@ -476,7 +476,7 @@ async fn a_restricted_room_lets_in_members_of_the_other_room_only() {
     assert!(c.join("carol", &room, "a.example").await.is_err());
     // Nor does it help to write the join oneself and name one who vouches.
     let place = Company::join_place(&room, &a, Some(&a.user("alice"))).await;
-    let (key, name) = (&c.home.context().signing_key, &c.home.context().server_name);
+    let (key, name) = (&c.home.context().signing_key.current(), &c.home.context().server_name);
     let content = json!({
         "membership": "join", "join_authorised_via_users_server": a.user("alice"),
     });
@@ -543,7 +543,7 @@ async fn only_a_join_of_ones_own_user_can_be_sent_as_a_join() {
     let other = a.create(RoomVersion::V11, Preset::PublicChat, json!([])).await;
     let place = Company::join_place(&room, &a, None).await;
     let bob = b.user("bob");
-    let (key, name) = (&b.home.context().signing_key, &b.home.context().server_name);
+    let (key, name) = (&b.home.context().signing_key.current(), &b.home.context().server_name);
     let sign = |event: &EventTemplate| {
         build::build_and_sign(event, &place, RoomVersion::V11, name, key).unwrap()
     };
@@ -654,7 +654,7 @@ async fn only_an_invitation_by_ones_own_user_is_signed() {
     let bob = b.register("bob").await;
     let room = a.create(RoomVersion::V11, Preset::PrivateChat, json!([])).await;
     let place = Company::join_place(&room, &a, None).await;
-    let (key, name) = (&a.home.context().signing_key, &a.home.context().server_name);
+    let (key, name) = (&a.home.context().signing_key.current(), &a.home.context().server_name);
     let good = EventTemplate {
         sender: a.user("alice"),
         ..join_event(&room, &bob, json!({ "membership": "invite" }))

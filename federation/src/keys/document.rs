@@ -96,8 +96,8 @@ pub fn write(
         CanonicalJsonObject::from([("key".to_owned(), STANDARD_NO_PAD.encode(public).into())])
     };
     let current = CanonicalJsonObject::from([(
-        context.signing_key.key_id().to_string(),
-        key(&context.signing_key.public_key()).into(),
+        context.signing_key.current().key_id().to_string(),
+        key(&context.signing_key.current().public_key()).into(),
     )]);
     let old: CanonicalJsonObject = old
         .iter()
@@ -113,14 +113,14 @@ pub fn write(
         ("verify_keys".to_owned(), current.into()),
         ("old_verify_keys".to_owned(), old.into()),
     ]);
-    context.signing_key.sign_json(&context.server_name, &mut object)?;
+    context.signing_key.current().sign_json(&context.server_name, &mut object)?;
     Ok(canonical_json::to_bytes(&object).into())
 }
 
 /// Adds our signature, as a notary, to a document that [`read`] has checked.
 pub fn countersign(context: &Context, document: &Bytes) -> Result<Bytes, DocumentError> {
     let mut object = canonical_json::parse(document)?;
-    context.signing_key.sign_json(&context.server_name, &mut object)?;
+    context.signing_key.current().sign_json(&context.server_name, &mut object)?;
     Ok(canonical_json::to_bytes(&object).into())
 }
 

@@ -12,6 +12,7 @@ use axum::{Router, routing::get};
 use model::signing_key::SigningKey;
 use ruma::CanonicalJsonObject;
 use serde_json::{Value, json};
+use services::identity::{OVERLAP_MS, rotate};
 
 use super::{DocumentError, KeyError, VALID_MS_MAX, When, document};
 use crate::{
@@ -83,7 +84,7 @@ async fn our_document_says_what_others_need() {
     let a = world.home("a.example").await;
     let json = a.keys.own_document().await.unwrap();
     let (stated, _) = document::read(&server("a.example"), &json).unwrap();
-    let own = &a.context().signing_key;
+    let own = &a.context().signing_key.current();
     assert_eq!(stated.current, [(own.key_id().to_string(), own.public_key())]);
     assert_eq!(stated.old, []);
     assert_eq!(stated.valid_until_ms, NOW_MS + DAY_MS);
@@ -93,20 +94,28 @@ async fn our_document_says_what_others_need() {
 async fn a_rotated_key_is_published_as_old_and_verifies_old_events_only() {
     let mut world = World::new();
     let a = world.home("a.example").await;
-    let before = a.context().signing_key.public_key();
-    services::identity::rotate(a.context()).await.unwrap();
-    world.clock.advance(Duration::from_secs(60));
-    let a = world.open("a.example", 1, [1; 32], FederationSettings::default()).await;
-    assert_ne!(a.context().signing_key.public_key(), before);
-    world.connect(&a);
+    let before = a.context().signing_key.current().public_key();
+    rotate(a.context()).await.unwrap();
+    assert_ne!(a.context().signing_key.current().public_key(), before);
     let b = world.home("b.example").await;
     let name = server("a.example");
     assert_eq!(b.keys.key(&name, "ed25519:1", When::At(NOW_MS)).await.unwrap(), before);
     assert_eq!(a.keys.key(&name, "ed25519:1", When::At(NOW_MS)).await.unwrap(), before);
-    for when in [When::Now, When::At(NOW_MS + 1)] {
+    for when in [When::Now, When::At(NOW_MS + OVERLAP_MS + 1)] {
         assert!(b.keys.key(&name, "ed25519:1", when).await.is_err(), "{when:?}");
         assert!(a.keys.key(&name, "ed25519:1", when).await.is_err(), "{when:?}");
     }
+}
+
+#[tokio::test]
+async fn a_new_key_is_found_right_after_the_old_one_was() {
+    let mut world = World::new();
+    let (a, b) = (world.home("a.example").await, world.home("b.example").await);
+    let name = server("a.example");
+    b.keys.key(&name, "ed25519:1", When::Now).await.unwrap();
+    let new = rotate(a.context()).await.unwrap();
+    let found = b.keys.key(&name, new.key_id().as_str(), When::Now).await;
+    assert_eq!(found.unwrap(), new.public_key());
 }
 
 #[tokio::test]

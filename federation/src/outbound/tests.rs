@@ -88,7 +88,7 @@ impl Writing {
             origin_server_ts: 1,
         };
         let place = GraphPlace { prev_events: vec![], auth_events: vec![], depth: 1 };
-        let (name, key) = (&context.server_name, &context.signing_key);
+        let (name, key) = (&context.server_name, &context.signing_key.current());
         let pdu = build::build_and_sign(&template, &place, RoomVersion::V11, name, key).unwrap();
         let record = EventRecord {
             event_id: pdu.event_id.to_string(),

@@ -32,10 +32,10 @@ fn names(server: &TestHomeserver) -> Vec<String> {
 async fn the_configured_homeservers_are_created_once() {
     let engine = engine();
     let first = TestHomeserver::start(TWO, engine.clone()).await;
-    let key = first.app().await.services.context.signing_key.public_key();
+    let key = first.app().await.services.context.signing_key.current().public_key();
     let second = TestHomeserver::start(TWO, engine).await;
     assert_eq!(names(&second), ["acme.example", "globex.example:8448"]);
-    assert_eq!(second.app().await.services.context.signing_key.public_key(), key);
+    assert_eq!(second.app().await.services.context.signing_key.current().public_key(), key);
 }
 
 #[tokio::test]
@@ -116,7 +116,7 @@ async fn an_export_can_be_imported_elsewhere() {
     assert_eq!(name, ACME);
     let moved = there.app().await;
     let (old, new) = (&app.services.context, &moved.services.context);
-    assert_eq!(new.signing_key.seed(), old.signing_key.seed());
+    assert_eq!(new.signing_key.current().seed(), old.signing_key.current().seed());
     assert_eq!(new.state_salt, old.state_salt);
     assert!(new.store.version().unwrap() >= old.store.version().unwrap());
     let moved_file = there.homeservers.shared().media_folder(id_of(&moved)).join("ab/cdef");

@@ -21,7 +21,7 @@ use super::{
     RemoteMedia, Stored, UploadError, blobs,
     collect::{Collected, ORPHAN_AGE},
 };
-use crate::{Context, log::Log};
+use crate::{Context, identity::CurrentKey, log::Log};
 
 const NO_WAIT: Duration = Duration::ZERO;
 
@@ -44,7 +44,7 @@ impl World {
         let clock = ManualClock::default();
         let context = Context {
             server_name: "acme.example".try_into().unwrap(),
-            signing_key: Arc::new(SigningKey::generate([1; 32]).unwrap()),
+            signing_key: CurrentKey::new(SigningKey::generate([1; 32]).unwrap()),
             state_salt: [2; 16],
             log: Arc::new(Log::open(store.clone()).unwrap()),
             store,

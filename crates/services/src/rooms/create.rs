@@ -126,7 +126,7 @@ impl Rooms {
             origin_server_ts: context.clock.now_ms(),
         };
         let place = Place { depth: 1, ..Place::default() };
-        let key = &context.signing_key;
+        let key = &context.signing_key.current();
         build::build_and_sign(&template, &place, new.version, &context.server_name, key)
             .map_err(|error| CreateError::InvalidState(error.into()))
     }

@@ -170,7 +170,7 @@ impl<'a> Draft<'a> {
         let (place, auth_events) = self.place_at_end(template)?;
         let auth = auth_events.iter().map(|event| event.number).collect();
         let Drafted { context, version, .. } = &self.drafted;
-        let key = &context.signing_key;
+        let key = &context.signing_key.current();
         let pdu = build::build_and_sign(template, &place, *version, &context.server_name, key)?;
         self.check_against_current(&pdu)?;
         Ok((pdu, auth))

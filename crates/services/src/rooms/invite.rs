@@ -68,8 +68,9 @@ impl Rooms {
         stripped: Vec<Box<RawValue>>,
     ) -> Result<Pdu, JoinError> {
         let context = self.context();
-        let signed = build::countersign(&event, &context.server_name, &context.signing_key)
-            .map_err(WriteError::from)?;
+        let signed =
+            build::countersign(&event, &context.server_name, &context.signing_key.current())
+                .map_err(WriteError::from)?;
         let target = event.state_key.as_deref().and_then(|key| UserId::parse(key).ok());
         let target = target.ok_or(RemoteError::BadAnswer("an invitation of nobody"))?;
         let room = self.room_to_enter(&event.room_id, event.room_version).await?;

@@ -123,7 +123,7 @@ impl Rooms {
             redacts: None,
             origin_server_ts: context.clock.now_ms(),
         };
-        let (server, key) = (&context.server_name, &context.signing_key);
+        let (server, key) = (&context.server_name, &context.signing_key.current());
         let event = build::build_and_sign(&event, &template.place, template.version, server, key);
         Ok(event.map_err(WriteError::from)?)
     }

@@ -116,9 +116,11 @@ impl Rooms {
         let context = self.context();
         let via: Option<OwnedUserId> = event.join_authorised_via();
         match via {
-            Some(via) if context.is_local(&via) => {
-                Ok(build::countersign(&event, &context.server_name, &context.signing_key)?)
-            }
+            Some(via) if context.is_local(&via) => Ok(build::countersign(
+                &event,
+                &context.server_name,
+                &context.signing_key.current(),
+            )?),
             _ => Ok(event),
         }
     }

@@ -17,7 +17,7 @@ use super::{
     membership::NewMembership,
     send::NewEvent,
 };
-use crate::{Context, log::Log};
+use crate::{Context, identity::CurrentKey, log::Log};
 
 pub(super) struct World {
     pub rooms: Rooms,
@@ -29,7 +29,7 @@ pub(super) fn world() -> World {
     let store = Store::new(Arc::new(engine.clone()), HomeserverId(1));
     let context = Context {
         server_name: "acme.example".try_into().unwrap(),
-        signing_key: Arc::new(SigningKey::generate([1; 32]).unwrap()),
+        signing_key: CurrentKey::new(SigningKey::generate([1; 32]).unwrap()),
         state_salt: [2; 16],
         log: Arc::new(Log::open(store.clone()).unwrap()),
         store,

@@ -16,6 +16,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     Context,
+    identity::CurrentKey,
     log::Log,
     rooms::{
         Rooms,
@@ -49,14 +50,14 @@ impl Network {
         let number = u8::try_from(self.servers.lock().len() + 1).unwrap();
         let engine = MemoryEngine::new(store::TABLES);
         let store = Store::new(Arc::new(engine), HomeserverId(u32::from(number)));
-        let signing_key = Arc::new(SigningKey::generate([number; 32]).unwrap());
+        let signing_key = SigningKey::generate([number; 32]).unwrap();
         self.keys.lock().entry(name.to_owned()).or_default().insert(
             signing_key.key_id().to_string(),
             Base64::new(signing_key.public_key().to_vec()),
         );
         let rooms = Rooms::new(Context {
             server_name: server_name.clone(),
-            signing_key,
+            signing_key: CurrentKey::new(signing_key),
             state_salt: [number; 16],
             log: Arc::new(Log::open(store.clone()).unwrap()),
             store,

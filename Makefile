@@ -1,6 +1,6 @@
 # Everything a developer needs: `make run`, `make test`.
 
-.PHONY: run test conformance
+.PHONY: run test conformance crash
 
 # One process that hosts two companies whose people talk to each other, shown on the terminal; it
 # stays up for any Matrix client.
@@ -14,3 +14,7 @@ test:
 # The conformance suite alone; `make conformance TARGET=synapse` plays it on Synapse.
 conformance:
 	@eval "$$(tools/setup.sh --tests)" && TARGET=$(TARGET) cargo test --locked -p kontor --test conformance
+
+# 200 kills and as many power cuts under load, into tests/results/crash.md; half an hour.
+crash:
+	@tools/crash.sh

@@ -1,15 +1,19 @@
 //! One user who does all kinds of things without a pause until the server is gone.
 
 use crate::ledger::{Ledger, Once};
-use harness::{Account, Call, Lost, View};
+use harness::{Account, Answer, Call, Lost, View};
 use rand::{RngExt, rngs::StdRng};
 use reqwest::Method;
 use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::sync::watch;
 
 /// The type of the worker's state; the key is the worker's user id.
 pub const STATE: &str = "org.example.counter";
 /// The type of its to-device messages.
 pub const NOTE: &str = "org.example.note";
+
+const PACE: Duration = Duration::from_millis(20);
 
 /// A user with what the client believes.
 #[derive(Clone, Debug)]
@@ -27,12 +31,28 @@ pub struct Place {
     pub club: String,
     /// Who gets the to-device messages: user and device.
     pub to: (String, String),
+    /// The server may say that it cannot do something: then it is as good as gone.
+    pub allows_refusals: bool,
 }
 
 impl Place {
     /// The type of the account data that is written while people work here.
     pub fn account_data(&self) -> String {
         format!("org.example.counter.{}", self.room)
+    }
+
+    /// The answer, unless the server is gone or, where that is allowed, says that it cannot.
+    async fn answer(&self, call: Call) -> Result<Answer, Lost> {
+        let answer = call.attempt().await?;
+        if self.allows_refusals && answer.status.is_server_error() {
+            return Err(Lost(answer.to_string()));
+        }
+        Ok(answer)
+    }
+
+    /// The answer, which must be a good one if there is one.
+    async fn succeed(&self, call: Call) -> Result<Value, Lost> {
+        self.answer(call).await.map(Answer::ok)
     }
 }
 
@@ -48,7 +68,9 @@ impl Worker {
                 65..73 => self.read(&place, &mut ledger).await,
                 73..80 => self.come_or_go(&place, &mut ledger, rng.random_bool(0.5)).await,
                 80..87 => self.note(&place, &mut ledger, &mut rng).await,
-                87..90 => self.upload(&mut ledger, &mut rng).await,
+                87..90 => self.upload(&place, &mut ledger, &mut rng).await,
+                // What a failing disk lets a client read is not this test's business.
+                _ if place.allows_refusals => Ok(()),
                 _ => self.account.try_sync(&mut self.view, false).await,
             };
             if done.is_err() {
@@ -58,20 +80,36 @@ impl Worker {
         ledger
     }
 
+    /// Talks until it is told to stop, and returns its books.
+    pub async fn talk(
+        &self,
+        place: Place,
+        mut rng: StdRng,
+        mut stopped: watch::Receiver<bool>,
+    ) -> Ledger {
+        let mut ledger = Ledger { room: place.room.clone(), ..Ledger::default() };
+        // As fast as people write who are excited.
+        while tokio::time::timeout(PACE, stopped.wait_for(|stopped| *stopped)).await.is_err() {
+            let said = self.say(&place, &mut ledger, &mut rng).await;
+            said.unwrap_or_else(|Lost(why)| panic!("the partner's server is up: {why}"));
+        }
+        ledger
+    }
+
     /// Asks for a message, for the first time or again, and returns the event's id.
-    pub async fn ask_to_say(&self, room: &str, once: &Once) -> Result<String, Lost> {
+    pub async fn ask_to_say(&self, at: &Place, once: &Once) -> Result<String, Lost> {
         let content = json!({ "msgtype": "m.text", "body": once.mark });
-        let path = ["rooms", room, "send", "m.room.message", &once.transaction];
-        let answer = succeed(self.account.put(&path, &content)).await?;
+        let path = ["rooms", &at.room, "send", "m.room.message", &once.transaction];
+        let answer = at.succeed(self.account.put(&path, &content)).await?;
         Ok(answer["event_id"].as_str().expect("an event id").into())
     }
 
     /// Asks for a to-device message, for the first time or again.
-    pub async fn ask_to_note(&self, to: &(String, String), once: &Once) -> Result<(), Lost> {
-        let (user, device) = (to.0.as_str(), to.1.as_str());
+    pub async fn ask_to_note(&self, at: &Place, once: &Once) -> Result<(), Lost> {
+        let (user, device) = (at.to.0.as_str(), at.to.1.as_str());
         let body = json!({ "messages": { user: { device: { "mark": once.mark } } } });
         let call = self.account.put(&["sendToDevice", NOTE, &once.transaction], &body);
-        succeed(call).await.map(|_| ())
+        at.succeed(call).await.map(|_| ())
     }
 
     fn once(&self, rng: &mut StdRng) -> Once {
@@ -83,7 +121,7 @@ impl Worker {
     async fn say(&self, at: &Place, ledger: &mut Ledger, rng: &mut StdRng) -> Result<(), Lost> {
         let once = self.once(rng);
         ledger.messages.push(once.clone());
-        let answer = self.ask_to_say(&at.room, &once).await?;
+        let answer = self.ask_to_say(at, &once).await?;
         ledger.messages.last_mut().expect("it was just put there").answer = Some(answer);
         Ok(())
     }
@@ -91,7 +129,7 @@ impl Worker {
     async fn note(&self, at: &Place, ledger: &mut Ledger, rng: &mut StdRng) -> Result<(), Lost> {
         let once = self.once(rng);
         ledger.notes.push(once.clone());
-        self.ask_to_note(&at.to, &once).await?;
+        self.ask_to_note(at, &once).await?;
         ledger.notes.last_mut().expect("it was just put there").answer = Some(String::new());
         Ok(())
     }
@@ -99,7 +137,7 @@ impl Worker {
     async fn set_state(&self, at: &Place, ledger: &mut Ledger, value: u64) -> Result<(), Lost> {
         ledger.state.attempt(value);
         let path = ["rooms", &at.room, "state", STATE, &self.account.user_id];
-        succeed(self.account.put(&path, &json!({ "value": value }))).await?;
+        at.succeed(self.account.put(&path, &json!({ "value": value }))).await?;
         ledger.state.done();
         Ok(())
     }
@@ -108,7 +146,7 @@ impl Worker {
         books.account_data.attempt(to);
         let kind = at.account_data();
         let path = ["user", &self.account.user_id, "account_data", &kind];
-        succeed(self.account.put(&path, &json!({ "value": to }))).await?;
+        at.succeed(self.account.put(&path, &json!({ "value": to }))).await?;
         books.account_data.done();
         Ok(())
     }
@@ -118,7 +156,7 @@ impl Worker {
         let Some(event) = newest else { return Ok(()) };
         ledger.receipt.attempt(event.clone());
         let path = ["rooms", &at.room, "receipt", "m.read", &event];
-        succeed(self.account.post(&path, &json!({}))).await?;
+        at.succeed(self.account.post(&path, &json!({}))).await?;
         ledger.receipt.done();
         Ok(())
     }
@@ -126,7 +164,8 @@ impl Worker {
     async fn come_or_go(&self, at: &Place, books: &mut Ledger, come: bool) -> Result<(), Lost> {
         let (verb, membership) = if come { ("join", "join") } else { ("leave", "leave") };
         books.membership.attempt(membership.into());
-        let answer = self.account.post(&["rooms", &at.club, verb], &json!({})).attempt().await?;
+        let call = self.account.post(&["rooms", &at.club, verb], &json!({}));
+        let answer = at.answer(call).await?;
         // Whoever never was in the room cannot leave it: that changes nothing.
         if answer.status.is_success() {
             books.membership.done();
@@ -136,18 +175,13 @@ impl Worker {
         Ok(())
     }
 
-    async fn upload(&self, ledger: &mut Ledger, rng: &mut StdRng) -> Result<(), Lost> {
+    async fn upload(&self, at: &Place, ledger: &mut Ledger, rng: &mut StdRng) -> Result<(), Lost> {
         let length = rng.random_range(1..20_000);
         let content = (0..length).map(|_| rng.random::<u8>()).collect::<Vec<_>>();
         let path = ["_matrix", "media", "v3", "upload"];
         let call = self.account.call_at(Method::POST, &path);
-        let answer = succeed(call.bytes("application/octet-stream", content.clone())).await?;
+        let answer = at.succeed(call.bytes("application/octet-stream", content.clone())).await?;
         ledger.files.push((content, answer["content_uri"].as_str().expect("a URI").into()));
         Ok(())
     }
-}
-
-/// The answer, which must be a good one if there is one.
-async fn succeed(call: Call) -> Result<Value, Lost> {
-    call.attempt().await.map(harness::Answer::ok)
 }

@@ -85,8 +85,9 @@ pub(super) fn siblings(homeservers: Weak<Homeservers>) -> Router {
 async fn dispatch(
     State(homeservers): State<Arc<Homeservers>>,
     Extension(origin): Extension<Origin>,
-    request: Request,
+    mut request: Request,
 ) -> Response {
+    modernize(&mut request);
     let name = if is_federation(&request) {
         of_server(&homeservers, &origin, request.headers())
     } else {
@@ -105,6 +106,16 @@ async fn dispatch(
         return refusal.into_response();
     }
     answer(homeservers.federation(&name).await, request).await
+}
+
+/// The endpoints that older clients call under `r0` are those of `v3`: only the name of the version
+/// changed (Matrix 1.1).
+fn modernize(request: &mut Request) {
+    let Some(rest) = request.uri().path().strip_prefix("/_matrix/client/r0/") else { return };
+    let query = request.uri().query().map_or_else(String::new, |query| format!("?{query}"));
+    if let Ok(uri) = format!("/_matrix/client/v3/{rest}{query}").parse() {
+        *request.uri_mut() = uri;
+    }
 }
 
 async fn answer(router: Result<Option<Router>, OpenError>, request: Request) -> Response {

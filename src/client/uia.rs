@@ -114,6 +114,9 @@ impl From<UiaError> for Error {
             UiaError::OtherOperation => {
                 web::Error::forbidden("This session was begun for another request").into()
             }
+            UiaError::OtherUser => {
+                web::Error::forbidden("Only the user himself can allow this").into()
+            }
             UiaError::Password(error) => web::Error::internal(error).into(),
             UiaError::Store(error) => error.into(),
         }

@@ -100,6 +100,8 @@ pub enum UiaError {
     Challenged(Box<Challenge>),
     #[error("the authentication session was begun for something else")]
     OtherOperation,
+    #[error("the proof is somebody else's than the caller's")]
+    OtherUser,
     #[error(transparent)]
     Password(#[from] PasswordError),
     #[error(transparent)]
@@ -221,7 +223,7 @@ impl Uia {
         known.iter().fold(false, |found, known| equal(known) | found) && !token.is_empty()
     }
 
-    /// The password must be the caller's own, whomever the proof names.
+    /// The password must be the caller's own: nobody acts for somebody else by his own password.
     async fn is_password_of(
         &self,
         operation: &Operation,
@@ -236,7 +238,7 @@ impl Uia {
             Some(user) => user == caller || user.to_ascii_lowercase() == *caller,
         };
         if !named {
-            return Ok(false);
+            return Err(UiaError::OtherUser);
         }
         match self.accounts.has_password(caller, password).await {
             Ok(matches) => Ok(matches),

@@ -83,6 +83,10 @@ impl<'a> Oracle<'a> {
             Some(after) => self.moment(after)?,
             None => before,
         };
+        // Who is invited, thrown out or declines is told so, whatever else he may see.
+        if before.membership != after.membership {
+            return Ok(true);
+        }
         let joined_later = self.joined_until()?.is_some_and(|until| order < until);
         Ok(View { before, after, joined_later }.is_allowed())
     }

@@ -44,6 +44,17 @@ async fn the_versions_are_told_without_a_homeserver() {
 }
 
 #[tokio::test]
+async fn the_older_name_of_the_version_leads_to_the_same_endpoints() {
+    let server = two().await;
+    for version in ["v3", "r0"] {
+        let path = format!("/_matrix/client/{version}/login?a=b");
+        let (status, body) = server.send(get(&path, "acme.example")).await;
+        assert_eq!(status, StatusCode::OK, "{version}");
+        assert!(body["flows"].is_array());
+    }
+}
+
+#[tokio::test]
 async fn discovery_answers_for_the_host_that_was_asked() {
     let server = two().await;
     let client = "/.well-known/matrix/client";

@@ -72,6 +72,18 @@ async fn who_leaves_sees_his_leave_and_who_joins_his_join() {
 }
 
 #[tokio::test]
+async fn who_declines_an_invitation_sees_it_and_his_answer() {
+    let world = World::new();
+    let room = world.room("alice", "joined").await;
+    let invite = world.member(&room, "bob", "invite").await;
+    let message = world.message(&room, "alice", "hello").await;
+    let leave = world.member(&room, "bob", "leave").await;
+    let ids = [invite, message, leave];
+    assert_eq!(seen(&world, &room, "bob", &ids).await, [true, false, true]);
+    assert_eq!(seen(&world, &room, "mallory", &ids).await, [false; 3]);
+}
+
+#[tokio::test]
 async fn a_change_of_visibility_is_seen_from_both_of_its_sides() {
     let world = World::new();
     let room = world.room("alice", "joined").await;

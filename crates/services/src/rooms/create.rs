@@ -224,17 +224,21 @@ fn power_levels(new: &NewRoom) -> Value {
     content
 }
 
-/// Table of presets, "POST /createRoom".
-fn preset_state(preset: Preset) -> [(&'static str, Value); 3] {
-    let (join_rule, guest_access) = match preset {
-        Preset::PrivateChat | Preset::TrustedPrivateChat => ("invite", "can_join"),
-        Preset::PublicChat => ("public", "forbidden"),
+/// Table of presets, "POST /createRoom". Guests are forbidden in public rooms without an event that
+/// says so.
+fn preset_state(preset: Preset) -> Vec<(&'static str, Value)> {
+    let (join_rule, guests_can_join) = match preset {
+        Preset::PrivateChat | Preset::TrustedPrivateChat => ("invite", true),
+        Preset::PublicChat => ("public", false),
     };
-    [
+    let mut state = vec![
         ("m.room.join_rules", json!({ "join_rule": join_rule })),
         ("m.room.history_visibility", json!({ "history_visibility": "shared" })),
-        ("m.room.guest_access", json!({ "guest_access": guest_access })),
-    ]
+    ];
+    if guests_can_join {
+        state.push(("m.room.guest_access", json!({ "guest_access": "can_join" })));
+    }
+    state
 }
 
 pub(super) fn raw(value: &Value) -> Box<RawValue> {

@@ -94,6 +94,9 @@ async fn dispatch(
         of_client(&homeservers, &origin)
     };
     let Some(name) = name else {
+        if is_federation(&request) {
+            return Error::unrecognized().into_response();
+        }
         return Error::not_found("There is no homeserver of this name here").into_response();
     };
     if !is_federation(&request) {

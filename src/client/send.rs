@@ -63,9 +63,13 @@ async fn send_state(
     caller: &Caller,
     room_id: &RoomId,
     (event_type, state_key): (String, String),
-    content: Map<String, Value>,
+    mut content: Map<String, Value>,
 ) -> Result<OwnedEventId, Error> {
     caller.must_not_be_suspended()?;
+    if event_type == "m.room.member" {
+        // Servers say who vouches for a join, not clients.
+        content.remove("join_authorised_via_users_server");
+    }
     app.limits.act(&caller.user_id, Act::Message)?;
     let rooms = &app.services.rooms;
     if event_type == "m.room.canonical_alias" {

@@ -271,7 +271,9 @@ impl Rooms {
         let template =
             remote.make(server, Proposal::Knock, &knocking.room_id, &knocking.user).await?;
         let event = self.member_event(&template, knocking, "knock", &knocking.content)?;
-        let stripped = remote.send_knock(server, &event).await?;
+        let mut stripped = remote.send_knock(server, &event).await?;
+        // The knock itself goes with it, as an invitation does.
+        stripped.push(super::invite::strip(&event));
         let room = self.room_to_enter(&knocking.room_id, template.version).await?;
         let stripped = Some(super::invite::stripped_json(&stripped));
         self.put_away(&room, &knocking.user, Kind::Knock, stripped).await?;

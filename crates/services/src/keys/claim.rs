@@ -74,7 +74,11 @@ impl Keys {
                 }
                 Ok::<_, KeyError>((found, changes))
             });
-            answer.insert(user.to_string(), Value::Object(found.await?));
+            let found = found.await?;
+            // Who has none left is not there, rather than there with nothing.
+            if !found.is_empty() {
+                answer.insert(user.to_string(), Value::Object(found));
+            }
         }
         Ok(answer)
     }

@@ -104,7 +104,7 @@ impl World {
         let devices = BTreeMap::from([(caller.device().to_owned(), "a".to_owned())]);
         let claims = BTreeMap::from([(caller.user_id.clone(), devices)]);
         let claimed = self.services.keys.claim(claims).await.unwrap().one_time_keys;
-        let keys = claimed[caller.user_id.as_str()].get(caller.device())?.as_object()?;
+        let keys = claimed.get(caller.user_id.as_str())?.get(caller.device())?.as_object()?;
         keys.keys().next().cloned()
     }
 

@@ -25,6 +25,9 @@ mod tests;
 mod transactions;
 mod version;
 
+#[cfg(test)]
+pub(crate) use events::now;
+
 /// Bytes of a request's body: a transaction of 50 events and 100 ephemeral data units fits well.
 const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 

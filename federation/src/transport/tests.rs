@@ -10,6 +10,8 @@ use http::{HeaderMap, Request, StatusCode, header::HOST};
 use super::{Cost, Transport, TransportError};
 use crate::worlds::server;
 
+mod wire;
+
 const COST: Cost = Cost { time_max: Duration::from_secs(5), bytes_max: 1_000 };
 
 fn transport() -> std::sync::Arc<Transport> {

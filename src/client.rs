@@ -25,6 +25,7 @@ mod membership;
 mod messages;
 mod notifications;
 mod openid;
+mod presence;
 mod profile;
 mod push_rules;
 mod pushers;
@@ -120,6 +121,7 @@ fn own_data() -> Routes<App> {
         .at("/_matrix/client/v3/user_directory/search", post(user_directory::search_users))
         .at("/_matrix/client/v3/user/{userId}/account_data/{type}", get(account_data::get_global_account_data).put(account_data::set_global_account_data))
         .at("/_matrix/client/v3/user/{userId}/rooms/{roomId}/account_data/{type}", get(account_data::get_room_account_data).put(account_data::set_room_account_data))
+        .at("/_matrix/client/v3/presence/{userId}/status", get(presence::get_presence).put(presence::set_presence))
         .at("/_matrix/client/v3/user/{userId}/rooms/{roomId}/tags", get(tags::get_tags))
         .at("/_matrix/client/v3/user/{userId}/rooms/{roomId}/tags/{tag}", put(tags::create_tag).delete(tags::delete_tag))
         .at("/_matrix/client/v3/user/{userId}/filter", post(filter::create_filter))

@@ -20,6 +20,7 @@ mod last_seen;
 mod log;
 mod media;
 mod member_events;
+mod presence;
 mod states;
 mod typing;
 mod unread;
@@ -49,6 +50,8 @@ pub(crate) fn of_homeserver(app: &App, workers: &Supervisor) {
     workers.start("states", Arc::default(), move || states::Collect::new(&homeserver));
     let homeserver = app.clone();
     workers.start("unread", Arc::default(), move || unread::Persist::new(&homeserver));
+    let homeserver = app.clone();
+    workers.start("presence", Arc::default(), move || presence::Expire::new(&homeserver));
     let homeserver = app.clone();
     workers.follow("typing", move || typing::expire(homeserver.clone()));
 }

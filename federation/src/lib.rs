@@ -60,8 +60,8 @@ impl Federation {
         let contacts = Contacts::new(context.clone());
         let client = FederationClient::new(context.clone(), transport, contacts.clone());
         let keys = Keys::new(context.clone(), client.clone(), settings.notaries);
-        let typing = services.typing.clone();
-        let sender = Sender::new(context.clone(), client.clone(), contacts.clone(), typing);
+        let ephemeral = (services.typing.clone(), services.presences.clone());
+        let sender = Sender::new(context.clone(), client.clone(), contacts.clone(), ephemeral);
         let remote = RemoteServers::new(client.clone(), Arc::clone(&keys));
         services.rooms.connect(remote.clone());
         services.keys.connect(RemoteDevices::new(client.clone()));

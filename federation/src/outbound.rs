@@ -26,6 +26,7 @@ use services::{
     Context,
     destinations::{Destinations, DestinationsError},
     log::{Change, Follower},
+    presence::{PresenceChange, Presences},
     typing::{Typing, TypingChange},
 };
 use tokio::sync::{Notify, Semaphore, broadcast};
@@ -58,6 +59,7 @@ struct Inner {
     typing: Typing,
     state: Mutex<State>,
     /// Something was added to `State::fresh`.
+    presences: Presences,
     news: Notify,
     sending: Semaphore,
     probing: Semaphore,
@@ -125,12 +127,13 @@ impl Sender {
         context: Context,
         client: FederationClient,
         contacts: Arc<Contacts>,
-        typing: Typing,
+        (typing, presences): (Typing, Presences),
     ) -> Self {
         let inner = Inner {
             typing,
             destinations: Destinations::new(context.clone()),
             context,
+            presences,
             client,
             contacts,
             state: Mutex::default(),
@@ -165,6 +168,7 @@ impl Sender {
         let mut typing = inner.typing.outbound();
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut presences = inner.presences.outbound();
         loop {
             tokio::select! {
                 () = inner.news.notified() => inner.dispatch().await,
@@ -177,6 +181,11 @@ impl Sender {
                 },
                 _ = tick.tick(), if inner.has_waiting_lanes() => inner.start_lanes(),
             }
+                change = presences.recv() => match change {
+                    Ok(change) => inner.tell_presence(&change),
+                    Err(broadcast::error::RecvError::Lagged(_)) => {}
+                    Err(broadcast::error::RecvError::Closed) => return,
+                },
         }
     }
 
@@ -347,6 +356,31 @@ impl Inner {
         self.start_lanes();
     }
 
+    }
+
+    /// Tells other servers how a user of ours is there. Not kept either.
+    fn tell_presence(self: &Arc<Self>, change: &PresenceChange) {
+        let PresenceChange { user, presence, servers } = change;
+        let now_ms = self.context.clock.now_ms();
+        let update = json!({
+            "user_id": user,
+            "presence": presence.state,
+            "status_msg": presence.status_msg,
+            "last_active_ago": presence.last_active_ago_ms(now_ms),
+            "currently_active": presence.is_active(now_ms),
+        });
+        let edu = json!({ "edu_type": "m.presence", "content": { "push": [update] } });
+        let Ok(edu) = to_raw_value(&edu) else { return };
+        {
+            let mut state = self.state.lock();
+            for server in servers {
+                if !self.contacts.is_failing(server) {
+                    let lane = state.lanes.entry(server.clone()).or_default();
+                    lane.ephemeral.insert((NO_ROOM, user.clone()), edu.clone());
+                }
+            }
+        }
+        self.start_lanes();
     /// Lets a server be brought up to date.
     fn wake(self: &Arc<Self>, server: &ServerName) {
         {

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use axum::extract::State;
+use ruma::presence::PresenceState;
 use serde::Deserialize;
 use services::{
     filter::Filter,
@@ -32,6 +33,8 @@ pub(crate) struct Parameters {
     use_state_after: bool,
     #[serde(default)]
     timeout: u64,
+    #[serde(default)]
+    set_presence: PresenceState,
 }
 
 /// `GET /_matrix/client/v3/sync`
@@ -47,6 +50,9 @@ pub(crate) async fn sync_events(
         use_state_after: parameters.use_state_after,
         timeout: Duration::from_millis(parameters.timeout),
     };
+    let (user, device) = (&caller.user_id, caller.device());
+    let presences = &app.services.presences;
+    presences.syncs(user, device, parameters.set_presence, parameters.timeout).await?;
     let syncs = &app.services.syncs;
     let answer = tokio::select! {
         answer = syncs.sync(reader(&caller), query.clone()) => answer?,

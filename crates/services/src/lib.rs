@@ -23,6 +23,7 @@ pub mod media;
 pub mod member_events;
 pub mod openid;
 pub mod passwords;
+pub mod presence;
 pub mod profile;
 pub mod push_rules;
 pub mod pushers;
@@ -71,6 +72,7 @@ use crate::{
     passwords::Passwords,
     profile::Profiles,
     push_rules::PushRules,
+    presence::Presences,
     pushers::Pushers,
     read_markers::ReadMarkers,
     receipts::Receipts,
@@ -132,6 +134,7 @@ pub struct Services {
     pub keys: Keys,
     pub to_device: ToDevice,
     pub key_backups: KeyBackups,
+    pub presences: Presences,
 }
 
 impl Services {
@@ -154,6 +157,7 @@ impl Services {
             uia: Uia::new(context.clone(), Arc::clone(&accounts)),
             shared_secret: SharedSecret::new(context.clone(), Arc::clone(&accounts)),
             devices: Devices::new(context.clone(), Arc::clone(&sessions)),
+        let presences = Presences::new(context.clone());
             profiles: Profiles::new(context.clone()),
             tags: Tags::new(Arc::clone(&account_data)),
             filters: Filters::new(context.clone()),
@@ -165,7 +169,7 @@ impl Services {
             syncs: Syncs::new(
                 context.clone(),
                 Arc::clone(&inboxes),
-                typing.clone(),
+                (typing.clone(), presences.clone()),
                 unread.clone(),
             ),
             inboxes,
@@ -183,6 +187,7 @@ impl Services {
             unread,
             account_data,
             sessions,
+            presences,
             accounts,
             context,
         }

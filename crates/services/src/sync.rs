@@ -12,7 +12,8 @@ use store::log::Change;
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
-    Context, filter::Filter, inbox::Inboxes, reader::Reader, typing::Typing, unread::Unread,
+    Context, filter::Filter, inbox::Inboxes, presence::Presences, reader::Reader, typing::Typing,
+    unread::Unread,
 };
 
 pub mod answer;
@@ -59,19 +60,39 @@ pub struct Syncs {
     context: Context,
     inboxes: Arc<Inboxes>,
     typing: Typing,
+    presences: Presences,
     unread: Unread,
     sent_members: Arc<SentMembers>,
     connections: Arc<Connections>,
+}
+
+/// What is told but not kept: who types, who is there. `told`: the serial numbers of the answer.
+struct Ephemeral {
+    told: (u64, u64),
+    typing: watch::Receiver<u64>,
+    presence: watch::Receiver<u64>,
+}
+
+impl Ephemeral {
+    fn now(&mut self) -> (u64, u64) {
+        self.told = (*self.typing.borrow_and_update(), *self.presence.borrow_and_update());
+        self.told
+    }
 }
 
 /// The longest that a client is kept waiting, whatever it asks for.
 const TIMEOUT_MAX: Duration = Duration::from_secs(120);
 
 impl Syncs {
-    pub fn new(context: Context, inboxes: Arc<Inboxes>, typing: Typing, unread: Unread) -> Self {
+    pub fn new(
+        context: Context,
+        inboxes: Arc<Inboxes>,
+        (typing, presences): (Typing, Presences),
+        unread: Unread,
+    ) -> Self {
         let connections = Arc::new(Connections::new(context.clock.now_ms()));
         let sent_members = Arc::default();
-        Self { context, inboxes, typing, unread, sent_members, connections }
+        Self { context, inboxes, typing, presences, unread, sent_members, connections }
     }
 
     /// Answers at once if there is something to tell, if the device begins anew, or if it asks for
@@ -82,15 +103,15 @@ impl Syncs {
         let since = since.map_err(|_| SyncError::BadToken)?;
         let waits = since.is_some() && !query.full_state && !query.timeout.is_zero();
         let mut bell = self.inboxes.bell(reader.user.localpart());
-        let mut typing = self.typing.watch();
+        let mut ephemeral = self.ephemeral();
         let (reader, query) = (Arc::new(reader), Arc::new(query));
         loop {
             // The bell is read before the position: what happens after is rung for again.
             let rung = *bell.borrow_and_update();
             self.inboxes.published(rung).await;
-            let typed = *typing.borrow_and_update();
+            let (typing, presence) = ephemeral.now();
             let position = self.context.log.position();
-            let until = SyncToken { log: position, typing: typed, to_device: position };
+            let until = SyncToken { log: position, typing, to_device: position, presence };
             let (answer, acknowledged) = self.gather(&reader, &query, since, until).await?;
             if let Some(position) = acknowledged {
                 self.forget_messages(&reader, position).await?;
@@ -98,21 +119,27 @@ impl Syncs {
             if !answer.is_empty() || !waits {
                 return Ok(answer);
             }
-            let news = self.news(reader.user.localpart(), &mut bell, (&mut typing, typed));
+            let news = self.news(reader.user.localpart(), &mut bell, &mut ephemeral);
             if tokio::time::timeout_at(deadline, news).await.is_err() {
                 return Ok(answer);
             }
         }
     }
 
-    /// Waits until there may be something to tell the user. `typed`: up to which serial number of
-    /// typing notices he was told.
+    /// What is not in the log, from now on.
+    fn ephemeral(&self) -> Ephemeral {
+        let (typing, presence) = (self.typing.watch(), self.presences.watch());
+        Ephemeral { told: (0, 0), typing, presence }
+    }
+
+    /// Waits until there may be something to tell the user.
     async fn news(
         &self,
         localpart: &str,
         bell: &mut watch::Receiver<u64>,
-        (typing, typed): (&mut watch::Receiver<u64>, u64),
+        ephemeral: &mut Ephemeral,
     ) {
+        let Ephemeral { told: (typed, present), typing, presence } = ephemeral;
         loop {
             tokio::select! {
                 // An error says that the other end is gone, because the homeserver stops: then
@@ -121,6 +148,11 @@ impl Syncs {
                 Ok(()) = typing.changed() => {
                     let rooms = self.typing.changed_since(typed);
                     if self.inboxes.follows_any(localpart, &rooms) {
+                        return;
+                    }
+                }
+                Ok(()) = presence.changed() => {
+                    if self.presences.has_news(localpart, *present) {
                         return;
                     }
                 }

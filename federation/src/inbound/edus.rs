@@ -5,17 +5,22 @@
 use ruma::{
     RoomId, UserId,
     api::federation::transactions::edu::{
-        DirectDeviceContent, Edu, ReceiptContent, ReceiptMap, TypingContent,
+        DirectDeviceContent, Edu, PresenceContent, ReceiptContent, ReceiptMap, TypingContent,
     },
     events::receipt::ReceiptThread,
 };
 use serde_json::value::RawValue;
-use services::receipts::{ReceiptError, RemoteReceipt, Thread};
+use services::{
+    presence::Presence,
+    receipts::{ReceiptError, RemoteReceipt, Thread},
+};
 
 use crate::{Federation, authorization::RemoteServer, grants::RoomReadGrant};
 
 /// Rooms that one receipt EDU may be about.
 const ROOMS_MAX: usize = 100;
+/// Users that one presence EDU may be about.
+const PRESENCES_MAX: usize = 100;
 
 /// Takes one in.
 pub(crate) async fn take_in(federation: &Federation, remote: &RemoteServer, json: &RawValue) {
@@ -34,7 +39,10 @@ pub(crate) async fn take_in(federation: &Federation, remote: &RemoteServer, json
             note_devices(federation, remote, &update.user_id).await;
             Ok(())
         }
-        // Presence is not kept here.
+        Ok(Edu::Presence(presence)) => {
+            take_presence(federation, remote, presence).await;
+            Ok(())
+        }
         Ok(_) => Ok(()),
         Err(error) => {
             tracing::debug!(server = %remote.name(), %error, "an EDU cannot be read");
@@ -84,6 +92,26 @@ async fn note_devices(federation: &Federation, remote: &RemoteServer, user: &Use
     }
     if let Err(error) = federation.services.keys.changed_remotely(user).await {
         tracing::error!(%error, "that devices changed could not be kept");
+    }
+}
+
+async fn take_presence(
+    federation: &Federation,
+    remote: &RemoteServer,
+    PresenceContent { push, .. }: PresenceContent,
+) {
+    let now_ms = federation.context().clock.now_ms();
+    for update in push.into_iter().take(PRESENCES_MAX) {
+        let presence = Presence {
+            state: update.presence,
+            status_msg: update.status_msg,
+            last_active_ms: now_ms.saturating_sub(update.last_active_ago.into()),
+        };
+        let presences = &federation.services.presences;
+        let taken = presences.set_remote(remote.name(), &update.user_id, presence).await;
+        if let Err(error) = taken {
+            tracing::error!(%error, "whom a presence is for cannot be read");
+        }
     }
 }
 

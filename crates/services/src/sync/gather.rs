@@ -108,6 +108,26 @@ impl<'a> Gather<'a> {
         if since > self.end.typing { 0 } else { since }
     }
 
+    /// Who is there, of those with whom the user shares a room, and what changed of that.
+    fn presence(&self) -> Events {
+        let filter = &self.query.filter.presence;
+        if !filter.wants_type("m.presence") {
+            return Events::default();
+        }
+        let (presences, localpart) = (&self.syncs.presences, self.reader.user.localpart());
+        // After a restart serial numbers may begin anew: then what is now is told again.
+        let since = self.since.map(|since| since.presence);
+        let since = since.filter(|since| *since <= self.end.presence);
+        let mut events = presences.events(localpart, since.unwrap_or(0), since.is_none());
+        if since.is_some() {
+            let told: HashSet<String> = events.iter().map(|event| event.get().to_owned()).collect();
+            let new = self.company.joined();
+            let new = presences.events_of(new.iter().map(String::as_str)).into_iter();
+            events.extend(new.filter(|event| !told.contains(event.get())));
+        }
+        Events { events }
+    }
+
     pub(super) fn since_to_device(&self) -> u64 {
         self.since.map_or(0, |since| since.to_device)
     }
@@ -150,6 +170,7 @@ impl<'a> Gather<'a> {
             }
         }
         answer.account_data = self.global_account_data()?;
+        answer.presence = self.presence();
         let to_device = self.for_device(&mut answer, &self.company, self.since_to_device())?;
         answer.next_batch = SyncToken { to_device, ..self.end }.to_string();
         Ok(answer)

@@ -54,23 +54,23 @@ impl Syncs {
         let told = self.connections.told(&reader, request.conn_id(), position);
         let told = Arc::new(told.ok_or(SlidingError::UnknownPosition)?);
         let mut bell = self.inboxes.bell(reader.user.localpart());
-        let mut typing = self.typing.watch();
+        let mut ephemeral = self.ephemeral();
         let (reader, request) = (Arc::new(reader), Arc::new(request));
         self.forget_received(&reader, request.received_messages()).await?;
         loop {
             // The bell is read before the position: what happens after is rung for again.
             let rung = *bell.borrow_and_update();
             self.inboxes.published(rung).await;
-            let typed = *typing.borrow_and_update();
+            let (typing, presence) = ephemeral.now();
             let position = self.context.log.position();
-            let end = SyncToken { log: position, typing: typed, to_device: position };
+            let end = SyncToken { log: position, typing, to_device: position, presence };
             let (mut answer, now) = self.look(&reader, &request, &told, end).await?;
             let overdue = Instant::now() >= deadline;
             if !answer.is_empty() || !waits || overdue {
                 answer.pos = self.connections.keep(&reader, request.conn_id(), &told, now);
                 return Ok(answer);
             }
-            let news = self.news(reader.user.localpart(), &mut bell, (&mut typing, typed));
+            let news = self.news(reader.user.localpart(), &mut bell, &mut ephemeral);
             // When the time is over, the answer tells the new position.
             let _ = tokio::time::timeout_at(deadline, news).await;
         }

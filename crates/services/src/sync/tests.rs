@@ -20,7 +20,9 @@ impl Case {
         let inboxes = Inboxes::open(&world.context);
         let typing = Typing::new(world.context.clone());
         let unread = Unread::new(world.context.clone());
-        let syncs = Syncs::new(world.context.clone(), inboxes, typing.clone(), unread);
+        let presences = Presences::new(world.context.clone());
+        let ephemeral = (typing.clone(), presences);
+        let syncs = Syncs::new(world.context.clone(), inboxes, ephemeral, unread);
         Self { world, syncs, typing }
     }
 

@@ -15,6 +15,8 @@ pub struct SyncToken {
     pub typing: u64,
     /// Position in the log up to which messages to the device were told.
     pub to_device: u64,
+    /// Serial number of changes of presence.
+    pub presence: u64,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +28,8 @@ const LETTER: char = 's';
 
 impl fmt::Display for SyncToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{LETTER}{}_{}_{}", self.log, self.typing, self.to_device)
+        let Self { log, typing, to_device, presence } = self;
+        write!(f, "{LETTER}{log}_{typing}_{to_device}_{presence}")
     }
 }
 
@@ -37,7 +40,7 @@ impl FromStr for SyncToken {
         let numbers = token.strip_prefix(LETTER).ok_or(BadToken)?.split('_');
         let numbers: Result<Vec<u64>, _> = numbers.map(str::parse).collect();
         match numbers.map_err(|_| BadToken)?[..] {
-            [log, typing, to_device] => Ok(Self { log, typing, to_device }),
+            [log, typing, to_device, presence] => Ok(Self { log, typing, to_device, presence }),
             _ => Err(BadToken),
         }
     }

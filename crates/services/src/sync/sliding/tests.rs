@@ -3,6 +3,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     inbox::Inboxes,
+    presence::Presences,
     room_world::{Room, World, reader},
     typing::Typing,
     unread::Unread,
@@ -19,7 +20,8 @@ impl Case {
         let inboxes = Inboxes::open(&world.context);
         let (typing, unread) =
             (Typing::new(world.context.clone()), Unread::new(world.context.clone()));
-        let syncs = Syncs::new(world.context.clone(), inboxes, typing, unread);
+        let presences = Presences::new(world.context.clone());
+        let syncs = Syncs::new(world.context.clone(), inboxes, (typing, presences), unread);
         Self { world, syncs }
     }
 

@@ -2,7 +2,10 @@ use super::*;
 
 #[test]
 fn a_token_is_read_as_what_was_written() {
-    for token in [SyncToken::default(), SyncToken { log: 72_594, typing: 17, to_device: 72_590 }] {
+    for token in [
+        SyncToken::default(),
+        SyncToken { log: 72_594, typing: 17, to_device: 72_590, presence: 9 },
+    ] {
         assert_eq!(token.to_string().parse::<SyncToken>().unwrap(), token);
     }
 }

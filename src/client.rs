@@ -38,6 +38,7 @@ mod room_keys;
 mod send;
 mod sliding_sync;
 mod state_read;
+mod spaces;
 mod sync;
 mod tags;
 #[cfg(test)]
@@ -163,6 +164,8 @@ fn reading() -> Routes<App> {
         .at("/_matrix/client/v1/rooms/{roomId}/relations/{eventId}", get(relations::get_relating_events))
         .at("/_matrix/client/v1/rooms/{roomId}/relations/{eventId}/{relType}", get(relations::get_relating_events_with_rel_type))
         .at("/_matrix/client/v1/rooms/{roomId}/relations/{eventId}/{relType}/{eventType}", get(relations::get_relating_events_with_rel_type_and_event_type))
+        .at("/_matrix/client/v1/rooms/{roomId}/hierarchy", get(spaces::get_hierarchy))
+        .at_each(&["/_matrix/client/v1/room_summary/{roomIdOrAlias}", "/_matrix/client/unstable/im.nheko.summary/rooms/{roomIdOrAlias}/summary"], get(spaces::get_summary))
         .at("/_matrix/client/v1/rooms/{roomId}/threads", get(relations::get_threads))
 }
 

@@ -20,6 +20,7 @@ mod keys;
 mod media;
 mod membership;
 mod query;
+mod spaces;
 #[cfg(test)]
 mod tests;
 mod transactions;
@@ -72,6 +73,8 @@ fn signed() -> Routes<Federation> {
         .at("/_matrix/federation/v1/get_missing_events/{roomId}", post(events::get_missing_events))
         .at("/_matrix/federation/v1/user/keys/query", post(devices::get_keys))
         .at("/_matrix/federation/v1/user/keys/claim", post(devices::claim_keys))
+        .at("/_matrix/federation/v1/timestamp_to_event/{roomId}", get(events::get_event_by_timestamp))
+        .at("/_matrix/federation/v1/hierarchy/{roomId}", get(spaces::get_hierarchy))
         .at("/_matrix/federation/v1/user/devices/{userId}", get(devices::get_devices))
         .at("/_matrix/federation/v1/publicRooms", get(directory::get_public_rooms).post(directory::get_public_rooms_filtered))
         .at("/_matrix/federation/v1/query/profile", get(query::get_profile_information))

@@ -15,11 +15,15 @@ use ruma::{
         authorization::get_event_authorization,
         backfill::get_backfill,
         directory::get_public_rooms_filtered,
-        event::{get_event, get_missing_events, get_room_state, get_room_state_ids},
+        event::{
+            get_event, get_event_by_timestamp, get_missing_events, get_room_state,
+            get_room_state_ids,
+        },
         membership::{
             RawStrippedState, create_invite, create_join_event, create_knock_event,
             create_leave_event, prepare_join_event, prepare_knock_event, prepare_leave_event,
         },
+        space::get_hierarchy,
         query::get_room_information,
     },
     directory::{Filter, RoomNetwork},
@@ -31,6 +35,7 @@ use services::rooms::{
         JOIN_TIMEOUT, JoinAnswer, Proposal, RawState, RemoteError, RemoteRooms, StateIds, Template,
         template_of,
     },
+    spaces::Level,
 };
 
 use crate::{
@@ -276,6 +281,43 @@ impl RemoteRooms for RemoteServers {
             };
             let answer = self.client.send(server, request, HISTORY_TIME_MAX).await;
             Ok(answer.map_err(explain)?.auth_chain)
+        })
+    }
+
+    fn hierarchy<'a>(&'a self, server: &'a ServerName, room_id: &'a RoomId) -> Asked<'a, Level> {
+        Box::pin(async move {
+            let request =
+                get_hierarchy::v1::Request { room_id: room_id.to_owned(), suggested_only: false };
+            let answer = self.client.send(server, request, QUESTION_TIME_MAX).await;
+            let answer = answer.map_err(explain)?;
+            let (room, children) =
+                (serde_json::to_value(&answer.room), serde_json::to_value(&answer.children));
+            let parts =
+                (room.and_then(serde_json::from_value), children.and_then(serde_json::from_value));
+            let (Ok(room), Ok(children)) = parts else {
+                return Err(RemoteError::BadAnswer("not a view of rooms"));
+            };
+            let inaccessible_children = answer.inaccessible_children;
+            Ok(Level { room, children, inaccessible_children })
+        })
+    }
+
+    fn event_at_time<'a>(
+        &'a self,
+        server: &'a ServerName,
+        room_id: &'a RoomId,
+        time_ms: u64,
+        forward: bool,
+    ) -> Asked<'a, (OwnedEventId, u64)> {
+        Box::pin(async move {
+            let request = get_event_by_timestamp::v1::Request {
+                room_id: room_id.to_owned(),
+                ts: MilliSecondsSinceUnixEpoch(UInt::new_saturating(time_ms)),
+                dir: if forward { Direction::Forward } else { Direction::Backward },
+            };
+            let answer = self.client.send(server, request, QUESTION_TIME_MAX).await;
+            let answer = answer.map_err(explain)?;
+            Ok((answer.event_id, answer.origin_server_ts.0.into()))
         })
     }
 

@@ -41,6 +41,8 @@ pub mod remote;
 mod retract;
 pub mod send;
 pub mod serve;
+pub mod spaces;
+pub mod upgrade;
 pub mod visitors;
 mod writer;
 
@@ -61,6 +63,8 @@ struct Inner {
     next_room: OnceLock<AtomicU64>,
     /// How other servers are asked; set once, when the process is wired.
     remote: OnceLock<Arc<dyn RemoteRooms>>,
+    /// What other servers told of rooms that we are not in.
+    levels: spaces::Levels,
 }
 
 /// One room, while it is in use.
@@ -136,6 +140,7 @@ impl Rooms {
             }),
         }
     }
+                levels: spaces::Levels::default(),
 
     pub fn context(&self) -> &Context {
         &self.inner.context

@@ -22,7 +22,7 @@ pub mod token;
 #[cfg(test)]
 mod tests;
 
-pub use by_time::EventAtTime;
+pub use by_time::{EventAtTime, nearest_shown};
 pub use relations::{Related, RelationsQuery, Threads, ThreadsQuery};
 
 /// Why a room's past could not be read.

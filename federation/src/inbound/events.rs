@@ -8,12 +8,18 @@ use ruma::{
     api::federation::{
         authorization::get_event_authorization,
         backfill::get_backfill,
-        event::{get_event, get_missing_events, get_room_state, get_room_state_ids},
+        event::{
+            get_event, get_event_by_timestamp, get_missing_events, get_room_state,
+            get_room_state_ids,
+        },
     },
 };
 use serde_json::value::RawValue;
-use services::rooms::serve;
-use web::{Error, Matrix};
+use services::{
+    rooms::serve,
+    timeline::{Direction, EventAtTime, nearest_shown},
+};
+use web::{Error, Json, Matrix};
 
 use crate::{Federation, authorization::RemoteServer, grants::RoomReadGrant, inbound::errors};
 
@@ -100,6 +106,27 @@ pub(crate) async fn get_backfill(
     let pdus: Vec<Box<RawValue>> = pdus.await?;
     let origin = federation.context().server_name.clone();
     Ok(Matrix(get_backfill::v1::Response { origin, origin_server_ts: now(&federation), pdus }))
+}
+
+/// `GET /_matrix/federation/v1/timestamp_to_event/{roomId}`
+pub(crate) async fn get_event_by_timestamp(
+    State(federation): State<Federation>,
+    remote: RemoteServer,
+    Matrix(request): Matrix<get_event_by_timestamp::v1::Request>,
+) -> Result<Json<EventAtTime>, Error> {
+    let grant = RoomReadGrant::check(&federation, &remote, &request.room_id).await?;
+    let direction = match request.dir {
+        ruma::api::Direction::Forward => Direction::Forward,
+        ruma::api::Direction::Backward => Direction::Backward,
+    };
+    let time_ms = u64::from(request.ts.0);
+    let found = grant.read(&federation, move |seen| {
+        nearest_shown(seen.rows, time_ms, direction, |event| {
+            Ok(seen.event(&event.pdu.event_id)?.is_some())
+        })
+    });
+    let found = found.await?.ok_or_else(|| Error::not_found("There is no event so near"))?;
+    Ok(Json(found))
 }
 
 /// `POST /_matrix/federation/v1/get_missing_events/{roomId}`

@@ -10,7 +10,10 @@ use ruma::{
 };
 use serde_json::value::RawValue;
 
-use super::public::{PublicRooms, Wanted};
+use super::{
+    public::{PublicRooms, Wanted},
+    spaces::Level,
+};
 
 /// Why another homeserver was of no help.
 #[derive(Debug, thiserror::Error)]
@@ -156,6 +159,18 @@ pub trait RemoteRooms: Send + Sync {
         room_id: &'a RoomId,
         event_id: &'a EventId,
     ) -> Asked<'a, Vec<Box<RawValue>>>;
+
+    /// The room and those right below it, as far as the server lets us see them.
+    fn hierarchy<'a>(&'a self, server: &'a ServerName, room_id: &'a RoomId) -> Asked<'a, Level>;
+
+    /// The event that the server knows in the room nearest to a time, and when it was sent.
+    fn event_at_time<'a>(
+        &'a self,
+        server: &'a ServerName,
+        room_id: &'a RoomId,
+        time_ms: u64,
+        forward: bool,
+    ) -> Asked<'a, (OwnedEventId, u64)>;
 
     /// A page of the server's list of published rooms.
     fn public_rooms<'a>(&'a self, server: &'a ServerName, wanted: Wanted)

@@ -26,6 +26,12 @@ pub struct NewEvent {
 
 impl Rooms {
     /// Sends an event into a room, once per transaction. State that is already so is not sent
+#[derive(Default, serde::Deserialize)]
+struct PowerLevels {
+    #[serde(default)]
+    users: BTreeMap<OwnedUserId, serde::de::IgnoredAny>,
+}
+
     /// again: the answer is the event that made it so.
     pub async fn send(&self, room_id: &RoomId, new: NewEvent) -> Result<OwnedEventId, WriteError> {
         let room = self.get(room_id).await?;
@@ -84,6 +90,28 @@ impl Draft<'_> {
     /// The auth rules let anybody send a redaction, which then has no effect; who may not redact is
     /// told so instead.
     fn require_may_redact(&mut self, new: &NewEvent) -> Result<(), WriteError> {
+    /// What the auth rules would refuse whoever sends it.
+    fn require_sensible(&mut self, new: &NewEvent) -> Result<(), WriteError> {
+        if new.state_key.is_none() {
+            return Ok(());
+        }
+        if new.event_type == "m.room.create" {
+            return Err(WriteError::BadContent("a room is created once"));
+        }
+        if new.event_type != "m.room.power_levels" || !self.drafted.version.room_id_is_create_hash()
+        {
+            return Ok(());
+        }
+        // Since v12: "users" must not name those who have infinite power anyway.
+        let (create, _) = self.powers()?;
+        let content = serde_json::from_str::<PowerLevels>(new.content.get());
+        let named = content.map(|content| content.users).unwrap_or_default();
+        if event_auth::creators(&create).iter().any(|creator| named.contains_key(creator)) {
+            return Err(WriteError::BadContent("creators must not be named in the power levels"));
+        }
+        Ok(())
+    }
+
         let Some(target) = &new.redacts else { return Ok(()) };
         let Some(target) = self.event_by_id(target)? else { return Ok(()) };
         let (create, power_levels) = self.powers()?;

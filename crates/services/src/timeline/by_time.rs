@@ -5,15 +5,17 @@
 //! place is found by halving, and events that came out of turn are looked for around it.
 
 use kv::StoreError;
+use model::EventNumber;
 use ruma::OwnedRoomId;
 use serde::Serialize;
-use store::events::{self, Order, StoredEvent};
+use store::events::{self, Order};
 
 use super::{Direction, ReadError, Timelines, open};
 use crate::{
     client_event::EventView,
     filter::EventFilter,
     reader::{Reader, RoomView},
+    room_rows::{Event, RoomRows},
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -45,12 +47,47 @@ impl Timelines {
     }
 }
 
+/// The same for who is no user of ours: `shows` says which events he may see.
+pub fn nearest_shown(
+    rows: RoomRows<'_>,
+    time_ms: u64,
+    direction: Direction,
+    shows: impl Fn(&Event) -> Result<bool, StoreError>,
+) -> Result<Option<EventAtTime>, StoreError> {
+    let place = first_not_before(rows, time_ms)?;
+    let number = |(_, number): (Order, EventNumber)| number;
+    let before = (Order::MIN, place);
+    let before = events::timeline(rows.snapshot, rows.room, before, true, AROUND_MAX)?;
+    let after = (place, Order::MAX);
+    let after = events::timeline(rows.snapshot, rows.room, after, false, AROUND_MAX)?;
+    let around: Vec<_> = before.into_iter().rev().chain(after).map(number).collect();
+    let mut nearest: Option<EventAtTime> = None;
+    for event in rows.events(&around)? {
+        let sent_at = event.pdu.origin_server_ts;
+        let is_nearer = match (direction, &nearest) {
+            (Direction::Forward, Some(found)) => {
+                (time_ms..found.origin_server_ts).contains(&sent_at)
+            }
+            (Direction::Forward, None) => sent_at >= time_ms,
+            (Direction::Backward, Some(found)) => {
+                (found.origin_server_ts..=time_ms).contains(&sent_at)
+            }
+            (Direction::Backward, None) => sent_at <= time_ms,
+        };
+        if is_nearer && event.is_accepted() && shows(&event)? {
+            let event_id = event.pdu.event_id.to_string();
+            nearest = Some(EventAtTime { event_id, origin_server_ts: sent_at });
+        }
+    }
+    Ok(nearest)
+}
+
 fn nearest(
     room: &RoomView<'_>,
     time_ms: u64,
     direction: Direction,
 ) -> Result<Option<EventAtTime>, StoreError> {
-    let place = first_not_before(room, time_ms)?;
+    let place = first_not_before(room.rows, time_ms)?;
     let all = EventFilter::default();
     let after = room.page((place, Order::MAX), false, AROUND_MAX, &all)?;
     let before = room.page((Order::MIN, place), true, AROUND_MAX, &all)?;
@@ -73,20 +110,20 @@ fn nearest(
 }
 
 /// The order of the first event that was not sent before the time, as far as times follow orders.
-fn first_not_before(room: &RoomView<'_>, time_ms: u64) -> Result<Order, StoreError> {
-    let (Some(first), Some(last)) = (edge(room, false)?, edge(room, true)?) else {
+fn first_not_before(rows: RoomRows<'_>, time_ms: u64) -> Result<Order, StoreError> {
+    let (Some(first), Some(last)) = (edge(rows, false)?, edge(rows, true)?) else {
         return Ok(Order::MAX);
     };
     let (mut low, mut high) = (first.0, last.0 + 1);
     while low < high {
         let middle = low + (high - low) / 2;
         let range = (Order(middle, 0), Order(high, 0));
-        let next = events::timeline(room.rows.snapshot, room.rows.room, range, false, 1)?;
+        let next = events::timeline(rows.snapshot, rows.room, range, false, 1)?;
         let Some((order, number)) = next.first() else {
             high = middle;
             continue;
         };
-        match room.stored(*number)?.as_ref().map(sent_at).transpose()? {
+        match rows.event(*number)?.map(|event| event.pdu.origin_server_ts) {
             Some(sent_at) if sent_at < time_ms => low = order.0 + 1,
             _ => high = middle,
         }
@@ -94,12 +131,8 @@ fn first_not_before(room: &RoomView<'_>, time_ms: u64) -> Result<Order, StoreErr
     Ok(Order(low, 0))
 }
 
-fn edge(room: &RoomView<'_>, newest: bool) -> Result<Option<Order>, StoreError> {
+fn edge(rows: RoomRows<'_>, newest: bool) -> Result<Option<Order>, StoreError> {
     let range = (Order::MIN, Order::MAX);
-    let rows = events::timeline(room.rows.snapshot, room.rows.room, range, newest, 1)?;
-    Ok(rows.first().map(|(order, _)| *order))
-}
-
-fn sent_at(event: &StoredEvent) -> Result<u64, StoreError> {
-    Ok(EventView::read(event)?.origin_server_ts)
+    let found = events::timeline(rows.snapshot, rows.room, range, newest, 1)?;
+    Ok(found.first().map(|(order, _)| *order))
 }

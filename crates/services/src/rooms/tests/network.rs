@@ -27,6 +27,7 @@ use crate::{
             template_of,
         },
         serve,
+        spaces::Level,
     },
 };
 
@@ -335,6 +336,36 @@ impl RemoteRooms for Port {
             });
             let chain = chain.await.map_err(refused)?;
             Ok(chain.iter().map(|event| event.pdu.to_wire()).collect())
+        })
+    }
+
+    fn hierarchy<'a>(&'a self, server: &'a ServerName, room_id: &'a RoomId) -> Asked<'a, Level> {
+        Box::pin(async move {
+            let rooms = self.network.server(server)?;
+            let level = rooms.level_for(&self.us, room_id, false).await.map_err(refused)?;
+            level.ok_or_else(|| refused("not shown"))
+        })
+    }
+
+    fn event_at_time<'a>(
+        &'a self,
+        server: &'a ServerName,
+        room_id: &'a RoomId,
+        time_ms: u64,
+        forward: bool,
+    ) -> Asked<'a, (OwnedEventId, u64)> {
+        Box::pin(async move {
+            let rooms = self.network.server(server)?;
+            let mut events = timeline(&rooms, room_id).await;
+            if !forward {
+                events.reverse();
+            }
+            let fits = |event: &&Arc<Pdu>| match forward {
+                true => event.origin_server_ts >= time_ms,
+                false => event.origin_server_ts <= time_ms,
+            };
+            let event = events.iter().find(fits).ok_or_else(|| refused("no event"))?;
+            Ok((event.event_id.clone(), event.origin_server_ts))
         })
     }
 

@@ -47,6 +47,7 @@ mod to_device;
 mod typing;
 mod uia;
 mod user_directory;
+mod upgrade;
 pub(crate) mod versions;
 pub(crate) mod well_known;
 
@@ -176,6 +177,7 @@ fn rooms() -> Routes<App> {
         .at("/_matrix/client/v3/createRoom", post(create_room::create_room))
         .at("/_matrix/client/v3/rooms/{roomId}/join", post(membership::join_room_by_id))
         .at("/_matrix/client/v3/join/{roomIdOrAlias}", post(membership::join_room_by_id_or_alias))
+        .at("/_matrix/client/v3/rooms/{roomId}/upgrade", post(upgrade::upgrade_room))
         .at("/_matrix/client/v3/knock/{roomIdOrAlias}", post(membership::knock_room))
         .at("/_matrix/client/v3/rooms/{roomId}/leave", post(membership::leave_room))
         .at("/_matrix/client/v3/rooms/{roomId}/forget", post(membership::forget_room))

@@ -19,7 +19,7 @@ use services::rooms::{
 };
 use web::{ErrorKind, Matrix};
 
-use super::{caller::Caller, error::Error};
+use super::{caller::Caller, error::Error, upgrade::carry_over};
 use crate::app::{Act, App};
 
 /// `POST /_matrix/client/v3/createRoom`
@@ -38,7 +38,11 @@ pub(crate) async fn create_room(
     let rooms = &app.services.rooms;
     let mut new = new_room(&app, &caller, request)?;
     new.creator_profile = rooms.profile_of(&caller.user_id).await?;
+    let replaces = new.creation_content.contains_key("predecessor");
     let room_id = rooms.create(new).await?;
+    if replaces {
+        carry_over(&app, &caller, &room_id).await;
+    }
     for target in invited {
         let mut content = Map::new();
         if is_direct {

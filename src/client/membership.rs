@@ -24,7 +24,7 @@ use services::rooms::{
 };
 use web::{ErrorKind, Matrix};
 
-use super::{caller::Caller, error::Error};
+use super::{caller::Caller, error::Error, upgrade::carry_over};
 use crate::app::{Act, App};
 
 /// `POST /_matrix/client/v3/rooms/{roomId}/join`
@@ -170,6 +170,7 @@ async fn join(
     app.limits.act(&caller.user_id, Act::Join)?;
     let joining = Joining { user: caller.user_id.clone(), room_id: room_id.clone(), via, content };
     app.services.rooms.join(joining).await?;
+    carry_over(app, &caller, &room_id).await;
     Ok(room_id)
 }
 

@@ -40,6 +40,7 @@ pub mod shared_secret;
 pub mod staged;
 pub mod state_reads;
 pub mod sync;
+pub mod succession;
 pub mod tags;
 #[cfg(test)]
 mod testing;
@@ -82,6 +83,7 @@ use crate::{
     state_reads::StateReads,
     sync::Syncs,
     tags::Tags,
+    succession::Succession,
     timeline::Timelines,
     to_device::ToDevice,
     turn::{Turn, TurnSettings},
@@ -123,6 +125,8 @@ pub struct Services {
     pub state_reads: StateReads,
     pub syncs: Syncs,
     pub rooms: Rooms,
+    pub search: Search,
+    pub succession: Succession,
     pub member_events: Arc<MemberEvents>,
     pub media: Media,
     pub receipts: Receipts,
@@ -168,6 +172,8 @@ impl Services {
             state_reads: StateReads::new(context.clone()),
             syncs: Syncs::new(
                 context.clone(),
+            search: Search::new(context.clone()),
+            succession: Succession::new(context.clone(), Arc::clone(&account_data)),
                 Arc::clone(&inboxes),
                 (typing.clone(), presences.clone()),
                 unread.clone(),

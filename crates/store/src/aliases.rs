@@ -27,6 +27,14 @@ pub fn put(batch: &mut Batch, alias: &str, row: &Alias) {
     batch.put(ALIAS, of_room_key(row.room, alias), value::encode(&()));
 }
 
+/// Lets an alias lead to another room. The batch fails if the alias was changed meanwhile.
+pub fn retarget(batch: &mut Batch, alias: &str, old: &Alias, new: &Alias) {
+    batch.require(Precondition::Equals(ALIAS, key(alias), value::encode(old)));
+    batch.delete(ALIAS, of_room_key(old.room, alias));
+    batch.put(ALIAS, key(alias), value::encode(new));
+    batch.put(ALIAS, of_room_key(new.room, alias), value::encode(&()));
+}
+
 pub fn delete(batch: &mut Batch, alias: &str, room: RoomNumber) {
     batch.delete(ALIAS, key(alias));
     batch.delete(ALIAS, of_room_key(room, alias));

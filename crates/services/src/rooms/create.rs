@@ -41,6 +41,8 @@ pub enum Preset {
     PrivateChat,
     TrustedPrivateChat,
     PublicChat,
+    /// Nothing but what is asked for, as when a room is replaced.
+    Nothing,
 }
 
 /// Why a room could not be created.
@@ -254,6 +256,7 @@ fn preset_state(preset: Preset) -> Vec<(&'static str, Value)> {
     let (join_rule, guests_can_join) = match preset {
         Preset::PrivateChat | Preset::TrustedPrivateChat => ("invite", true),
         Preset::PublicChat => ("public", false),
+        Preset::Nothing => return Vec::new(),
     };
     let mut state = vec![
         ("m.room.join_rules", json!({ "join_rule": join_rule })),

@@ -35,6 +35,7 @@ mod register;
 mod relations;
 mod room_error;
 mod room_keys;
+mod search;
 mod send;
 mod sliding_sync;
 mod state_read;
@@ -152,6 +153,7 @@ fn reading() -> Routes<App> {
     Routes::new()
         .at("/_matrix/client/v3/sync", get(sync::sync_events))
         .at("/_matrix/client/unstable/org.matrix.simplified_msc3575/sync", post(sliding_sync::sync_events))
+        .at("/_matrix/client/v3/search", post(search::search_events))
         .at("/_matrix/client/v3/joined_rooms", get(state_read::joined_rooms))
         .at("/_matrix/client/v3/rooms/{roomId}/messages", get(messages::get_message_events))
         .at("/_matrix/client/v1/rooms/{roomId}/timestamp_to_event", get(messages::get_event_by_timestamp))

@@ -34,6 +34,7 @@ pub mod room_rows;
 #[cfg(test)]
 mod room_world;
 pub mod rooms;
+pub mod search;
 pub mod server_keys;
 pub mod sessions;
 pub mod shared_secret;
@@ -78,6 +79,7 @@ use crate::{
     read_markers::ReadMarkers,
     receipts::Receipts,
     rooms::Rooms,
+    search::Search,
     sessions::{Sessions, TokenLifetimes},
     shared_secret::SharedSecret,
     state_reads::StateReads,

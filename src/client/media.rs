@@ -1,7 +1,8 @@
 //! Files: upload, download, thumbnails.
 //!
-//! The unauthenticated endpoints of old are frozen: they answer that there is nothing, unless the
-//! operator still wants them for files of this homeserver.
+//! The endpoints of old want no access token. Who shows one all the same, as many clients do, is
+//! served; to others they are frozen: they answer that there is nothing, unless the operator still
+//! wants them for files of this homeserver.
 //!
 //! <https://spec.matrix.org/v1.19/client-server-api/#content-repository>
 
@@ -109,34 +110,37 @@ pub(crate) async fn get_content_thumbnail(
     thumbnail(&app, request, &headers).await
 }
 
-/// `GET /_matrix/media/v3/download/{serverName}/{mediaId}`, unauthenticated
+/// `GET /_matrix/media/v3/download/{serverName}/{mediaId}`; without a token
 pub(crate) async fn get_content_frozen(
     State(app): State<App>,
+    caller: Result<Caller, Error>,
     headers: HeaderMap,
     Matrix(request): Matrix<get_content::v1::Request>,
 ) -> Result<Response, Error> {
-    let address = open_address(&app, &request.server_name, &request.media_id)?;
+    let address = open_address(&app, caller.is_ok(), &request.server_name, &request.media_id)?;
     download(&app, &address, request.timeout_ms, Naming::AsStored, &headers).await
 }
 
-/// `GET /_matrix/media/v3/download/{serverName}/{mediaId}/{fileName}`, unauthenticated
+/// `GET /_matrix/media/v3/download/{serverName}/{mediaId}/{fileName}`; without a token
 pub(crate) async fn get_content_as_filename_frozen(
     State(app): State<App>,
+    caller: Result<Caller, Error>,
     headers: HeaderMap,
     Matrix(request): Matrix<get_content_as_filename::v1::Request>,
 ) -> Result<Response, Error> {
-    let address = open_address(&app, &request.server_name, &request.media_id)?;
+    let address = open_address(&app, caller.is_ok(), &request.server_name, &request.media_id)?;
     let naming = Naming::As(request.filename);
     download(&app, &address, request.timeout_ms, naming, &headers).await
 }
 
-/// `GET /_matrix/media/v3/thumbnail/{serverName}/{mediaId}`, unauthenticated
+/// `GET /_matrix/media/v3/thumbnail/{serverName}/{mediaId}`; without a token
 pub(crate) async fn get_content_thumbnail_frozen(
     State(app): State<App>,
+    caller: Result<Caller, Error>,
     headers: HeaderMap,
     Matrix(request): Matrix<get_content_thumbnail::v1::Request>,
 ) -> Result<Response, Error> {
-    open_address(&app, &request.server_name, &request.media_id)?;
+    open_address(&app, caller.is_ok(), &request.server_name, &request.media_id)?;
     thumbnail(&app, request, &headers).await
 }
 
@@ -186,9 +190,14 @@ fn address(server: &ServerName, media_id: &str) -> Result<Address, Error> {
     Ok(Address::new(server.as_str(), media_id).ok_or(DownloadError::NotFound)?)
 }
 
-/// An address that may be read without an access token.
-fn open_address(app: &App, server: &ServerName, media_id: &str) -> Result<Address, Error> {
-    if app.settings.unauthenticated_media && *server == *app.server_name {
+/// An address that may be read through the endpoints of old.
+fn open_address(
+    app: &App,
+    is_known: bool,
+    server: &ServerName,
+    media_id: &str,
+) -> Result<Address, Error> {
+    if is_known || app.settings.unauthenticated_media && *server == *app.server_name {
         address(server, media_id)
     } else {
         Err(DownloadError::NotFound.into())

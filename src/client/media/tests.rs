@@ -124,6 +124,8 @@ async fn files_are_for_who_is_logged_in() {
             (answer.0, &answer.1["errcode"]),
             (StatusCode::NOT_FOUND, &json!("M_NOT_FOUND"))
         );
+        let (response, body) = download(&server, &old, &token, &[]).await;
+        assert_eq!((response.status(), &*body), (StatusCode::OK, &b"hello"[..]));
     }
 }
 

@@ -127,6 +127,11 @@ impl<'a> EventView<'a> {
     /// not name it.
     pub fn to_json(
         &self,
+    /// Whether it was sent by a user of that server.
+    pub fn sender_is_of(&self, server: &ServerName) -> bool {
+        <&UserId>::try_from(&*self.sender).is_ok_and(|sender| sender.server_name() == server)
+    }
+
         room_id: &RoomId,
         format: EventFormat,
         unsigned: Option<&Unsigned<'_>>,

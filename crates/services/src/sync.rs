@@ -146,7 +146,7 @@ impl Syncs {
                 // there will be no news, and the timeout ends the wait.
                 Ok(()) = bell.changed() => return,
                 Ok(()) = typing.changed() => {
-                    let rooms = self.typing.changed_since(typed);
+                    let rooms = self.typing.changed_since(*typed);
                     if self.inboxes.follows_any(localpart, &rooms) {
                         return;
                     }

@@ -17,7 +17,8 @@ pub struct Membership {
     /// Log position at which it became so; the commit fills it in.
     #[serde(skip)]
     pub since: u64,
-    /// What the inviting or knocked server told of the room (stripped state, a JSON array).
+    /// What the inviting or knocked server told of the room (stripped state, a JSON array); once
+    /// that is over, an array of the event that ended it, as clients see it.
     pub stripped_state: Option<String>,
     /// The user forgot the room: it is in none of his lists.
     pub forgotten: bool,

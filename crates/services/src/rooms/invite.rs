@@ -148,6 +148,29 @@ pub fn strip(event: &Pdu) -> Box<RawValue> {
     serde_json::value::to_raw_value(&stripped).expect("plain data is always JSON")
 }
 
+/// The member event that ended an invitation or a knock, as it is stored for who was put out by it:
+/// a JSON array of one event as clients see it.
+pub(super) fn ending_json(event: &Pdu) -> String {
+    #[derive(serde::Serialize)]
+    struct Ending<'a> {
+        r#type: &'a str,
+        state_key: &'a str,
+        sender: &'a UserId,
+        content: &'a RawValue,
+        event_id: &'a ruma::EventId,
+        origin_server_ts: u64,
+    }
+    let ending = Ending {
+        r#type: &event.event_type,
+        state_key: event.state_key.as_deref().unwrap_or_default(),
+        sender: &event.sender,
+        content: event.content(),
+        event_id: &event.event_id,
+        origin_server_ts: event.origin_server_ts,
+    };
+    serde_json::to_string(&[ending]).unwrap_or_default()
+}
+
 /// Stripped state as it is stored: a JSON array of `{type, state_key, sender, content}`. What is
 /// not of that shape is left out, so that no invitation can break its receiver's /sync.
 pub fn stripped_json(events: &[Box<RawValue>]) -> String {

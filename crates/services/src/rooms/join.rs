@@ -3,7 +3,7 @@
 use std::{collections::HashSet, sync::Arc};
 
 use model::{
-    build::{self, EventTemplate},
+    build::{self, EventTemplate, Place},
     pdu::Pdu,
     room_version::RoomVersion,
 };
@@ -198,40 +198,53 @@ impl Rooms {
     pub async fn leave(&self, leaving: Joining) -> Result<(), JoinError> {
         let room = self.get(&leaving.room_id).await?;
         if self.residence(&room).await? == Residence::Resident {
-            let new = NewMembership {
-                sender: leaving.user.clone(),
-                target: leaving.user.clone(),
-                membership: MembershipState::Leave,
-                content: leaving.content.clone(),
-            };
-            self.change_membership(&room, new).await?;
+            self.change_membership(&room, leave_of(&leaving)).await?;
             return Ok(());
         }
         let membership = self.membership(&room, &leaving.user).await?;
         let out = |kind: Kind| matches!(kind, Kind::Leave | Kind::Ban);
-        if membership.is_none_or(|membership| out(membership.kind)) {
+        if membership.as_ref().is_none_or(|membership| out(membership.kind)) {
             return Err(WriteError::NotJoined.into());
         }
         let servers =
             self.servers_to_ask(Some(&room), &leaving.room_id, &leaving.user, &leaving.via).await?;
         for server in servers {
             match self.leave_through(&server, &leaving).await {
-                Ok(()) => break,
+                Ok(event) => return self.end(&room, &leaving, &event).await,
                 Err(error) => {
                     tracing::info!(%server, room_id = %leaving.room_id, %error, "could not say that a user left");
                 }
             }
         }
-        self.put_away(&room, &leaving.user, Kind::Leave, None).await?;
+        if membership.is_some_and(|membership| membership.event.is_some()) {
+            // We were in the room when it happened, and have its state to go on from.
+            self.change_membership(&room, leave_of(&leaving)).await?;
+            return Ok(());
+        }
+        let nowhere = Place { depth: 1, ..Place::default() };
+        let template = Template { version: room.version, place: nowhere, authorised_via: None };
+        let event = self.member_event(&template, &leaving, "leave", &leaving.content)?;
+        self.end(&room, &leaving, &event).await
+    }
+
+    /// The user's invitation or knock is over, and this is the event that says so.
+    async fn end(&self, room: &Arc<Room>, leaving: &Joining, event: &Pdu) -> Result<(), JoinError> {
+        let ending = Some(super::invite::ending_json(event));
+        self.put_away(room, &leaving.user, Kind::Leave, ending).await?;
         Ok(())
     }
 
-    async fn leave_through(&self, server: &ServerName, leaving: &Joining) -> Result<(), JoinError> {
+    async fn leave_through(
+        &self,
+        server: &ServerName,
+        leaving: &Joining,
+    ) -> Result<Pdu, JoinError> {
         let remote = self.remote()?;
         let template =
             remote.make(server, Proposal::Leave, &leaving.room_id, &leaving.user).await?;
         let event = self.member_event(&template, leaving, "leave", &leaving.content)?;
-        Ok(remote.send_leave(server, &event).await?)
+        remote.send_leave(server, &event).await?;
+        Ok(event)
     }
 
     /// Knocks at a room.
@@ -281,8 +294,8 @@ impl Rooms {
     }
 
     /// Servers that may help into the room: those that the caller named, the one that invited the
-    /// user, those that were in the room when we were, and the room id's own.
-    async fn servers_to_ask(
+    /// user, those that were in the room when we were, and without any of them the room id's own.
+    pub(super) async fn servers_to_ask(
         &self,
         room: Option<&Room>,
         room_id: &RoomId,
@@ -299,12 +312,24 @@ impl Rooms {
             let known = known.await?.into_iter().filter(|(_, presence)| presence.joined > 0);
             servers.extend(known.filter_map(|(name, _)| ServerName::parse(name).ok()));
         }
-        servers.extend(room_id.server_name().map(ToOwned::to_owned));
+        // A room's id is no address; the name in it is asked only for want of a better one.
+        if servers.is_empty() {
+            servers.extend(room_id.server_name().map(ToOwned::to_owned));
+        }
         let mut seen = HashSet::new();
         servers
             .retain(|server| *server != self.context().server_name && seen.insert(server.clone()));
         servers.truncate(SERVERS_ASKED_MAX);
         Ok(servers)
+    }
+}
+
+fn leave_of(leaving: &Joining) -> NewMembership {
+    NewMembership {
+        sender: leaving.user.clone(),
+        target: leaving.user.clone(),
+        membership: MembershipState::Leave,
+        content: leaving.content.clone(),
     }
 }
 

@@ -31,7 +31,8 @@ impl Rooms {
         {
             return Ok(false);
         }
-        self.put_away(room, &user, Kind::Leave, None).await?;
+        let ending = Some(super::invite::ending_json(event));
+        self.put_away(room, &user, Kind::Leave, ending).await?;
         Ok(true)
     }
 }

@@ -27,7 +27,10 @@ use crate::{reader::RoomView, room_rows::RoomRows, state_reads::member_entries};
 /// Messages to a device in one answer.
 const MESSAGES_MAX: usize = 100;
 
-/// Whom the user began or ceased to share an encrypted room with, as far as the answer's rooms show.
+/// Whom the user began or ceased to share a room with, as far as the answer's rooms show.
+///
+/// The specification speaks of encrypted rooms, but a room may become encrypted at any time, and
+/// its members' keys must be known to be current then.
 #[derive(Default)]
 pub(super) struct Company {
     joined: RefCell<BTreeSet<String>>,
@@ -38,10 +41,6 @@ impl Company {
     /// In a room that the user is joined to, the state went from one root to another; `known` is
     /// empty if the user is new there.
     pub fn note(&self, room: &RoomView<'_>, known: NodeId, now: NodeId) -> Result<(), StoreError> {
-        if !is_encrypted(room.rows, now)? {
-            return Ok(());
-        }
-        let known = if is_encrypted(room.rows, known)? { known } else { StateTree::EMPTY };
         let tree = StateTree::new(room.rows.salt);
         for change in tree.diff(&room.rows, known, now)? {
             if change.event_type != "m.room.member" {
@@ -59,11 +58,13 @@ impl Company {
         Ok(())
     }
 
+    /// Those whom the user began to share a room with.
+    pub fn joined(&self) -> BTreeSet<String> {
+        self.joined.borrow().clone()
+    }
+
     /// The user left a room in which he was with these others.
     pub fn note_left(&self, room: &RoomView<'_>, root: NodeId) -> Result<(), StoreError> {
-        if !is_encrypted(room.rows, root)? {
-            return Ok(());
-        }
         let members = member_entries(room, root)?.into_iter();
         let joined = members.filter(|(_, entry)| entry.membership == Some(Membership::Join));
         self.left.borrow_mut().extend(joined.map(|(user, _)| user));
@@ -132,7 +133,7 @@ impl Gather<'_> {
         Ok(lists)
     }
 
-    /// Whether the reader is this user, or shares an encrypted room with him.
+    /// Whether the reader is this user, or shares a room with him.
     fn knows(&self, user: &str) -> Result<bool, StoreError> {
         let Ok(user) = <&UserId>::try_from(user) else { return Ok(false) };
         if *user == self.reader.user {
@@ -148,7 +149,7 @@ impl Gather<'_> {
             let rows = RoomRows { snapshot: self.rows, room, salt };
             let member = rows.state(head.state).entry("m.room.member", user.as_str())?;
             let joined = member.and_then(|member| member.membership) == Some(Membership::Join);
-            if joined && is_encrypted(rows, head.state)? {
+            if joined {
                 return Ok(true);
             }
         }
@@ -164,10 +165,6 @@ impl Gather<'_> {
         let joined = rooms.filter(|(_, membership)| membership.kind == Kind::Join);
         Ok(joined.map(|(room, _)| room).collect())
     }
-}
-
-fn is_encrypted(rows: RoomRows<'_>, root: NodeId) -> Result<bool, StoreError> {
-    Ok(rows.state(root).entry("m.room.encryption", "")?.is_some())
 }
 
 fn user_ids(users: &BTreeSet<String>) -> Vec<OwnedUserId> {

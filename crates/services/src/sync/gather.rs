@@ -241,7 +241,8 @@ impl<'a> Gather<'a> {
             }
             Kind::Leave | Kind::Ban => {
                 if self.wants_left(&relation)?
-                    && let Some(left) = self.left(&room, relation.event.as_ref())?
+                    && let Some(left) =
+                        self.left(&room, relation.event.as_ref(), &relation.membership)?
                 {
                     rooms.leave.insert(room.room_id, left);
                 }

@@ -16,7 +16,7 @@ use super::{
     state::{self, Span},
     summary,
 };
-use crate::{client_event::EventView, reader::RoomView, timeline::token};
+use crate::{client_event::EventView, reader::RoomView, room_rows::Event, timeline::token};
 
 /// Events of a room's timeline when the filter does not say how many.
 const LIMIT_DEFAULT: u64 = 10;
@@ -93,10 +93,13 @@ impl Gather<'_> {
         &self,
         room: &RoomView<'_>,
         leave: Option<&StoredEvent>,
+        membership: &memberships::Membership,
     ) -> Result<Option<LeftRoom>, StoreError> {
         let Some((leave, end)) = leave.and_then(|leave| Some((leave, leave.order()?))) else {
             // An invitation to a room of other servers was declined or taken back.
             let mut left = LeftRoom { state: self.state(Vec::new()), ..LeftRoom::default() };
+            let ending = membership.stripped_state.as_deref().unwrap_or("[]");
+            left.timeline.events = serde_json::from_str(ending).unwrap_or_default();
             left.timeline.prev_batch = token::format(token::after_position(self.until));
             return Ok(Some(left));
         };
@@ -115,7 +118,8 @@ impl Gather<'_> {
             self.company.note_left(room, before)?;
         }
         let stretch = Stretch {
-            since: since.map(|(since, _)| since),
+            // An invitation or a knock that is over was told when it began.
+            since: since.map(|(since, _)| since).or(self.since().filter(|_| !was_joined)),
             // Who was never in the room is not told of its state.
             known: since
                 .map_or(if was_joined { StateTree::EMPTY } else { root }, |(_, known)| known),
@@ -173,6 +177,9 @@ impl Gather<'_> {
         let limit = usize::try_from(limit).unwrap_or_default();
         let mut page = room.page((from, stretch.end), true, limit, &filter.timeline)?;
         page.events.reverse();
+        let gap = self.newest_gap(room, &page.events)?;
+        page.events.drain(..gap.unwrap_or(0));
+        let gap = gap.is_some_and(|index| index > 0 || stretch.since.is_some());
         let first = page.events.first();
         let edge = first.and_then(StoredEvent::order).or(page.next).unwrap_or(stretch.end);
         let views = page.events.iter().map(EventView::read).collect::<Result<Vec<_>, _>>()?;
@@ -189,10 +196,33 @@ impl Gather<'_> {
         let events = state::events(room, &span, &filter.state, self.sent_members())?;
         let timeline = Timeline {
             events: room.render(&page.events, self.format)?,
-            limited: page.next.is_some() || stretch.torn,
+            limited: page.next.is_some() || stretch.torn || gap,
             prev_batch: token::format(edge),
         };
         Ok((timeline, self.state(room.render_state(&events, self.format)?)))
+    }
+
+    /// The newest of the events that follows something which is not here: what was before it on its
+    /// server is not known, so a client must not take it for the next one after those it has.
+    fn newest_gap(
+        &self,
+        room: &RoomView<'_>,
+        events: &[StoredEvent],
+    ) -> Result<Option<usize>, StoreError> {
+        for (index, event) in events.iter().enumerate().rev() {
+            let view = EventView::read(event)?;
+            if view.sender_is_of(&self.syncs().context.server_name) {
+                continue;
+            }
+            let event = Event::read(event.clone())?;
+            for previous in &event.pdu.prev_events {
+                let previous = room.rows.event_by_id(previous)?;
+                if previous.is_none_or(|previous| previous.record.state_after.is_none()) {
+                    return Ok(Some(index));
+                }
+            }
+        }
+        Ok(None)
     }
 
     fn state(&self, events: Vec<Box<serde_json::value::RawValue>>) -> State {

@@ -385,14 +385,14 @@ async fn messages_to_a_device_are_told_until_it_has_them() {
 }
 
 #[tokio::test]
-async fn those_who_share_an_encrypted_room_are_told_of_changed_keys() {
+async fn those_who_share_a_room_are_told_of_changed_keys() {
     let case = Case::new();
     let encrypted = case.world.room("alice", "shared").await;
     let content = json!({ "algorithm": "m.megolm.v1.aes-sha2" });
     case.world.state(&encrypted, "alice", "m.room.encryption", "", content).await;
     case.world.member(&encrypted, "bob", "join").await;
-    let plain = case.world.room("bob", "shared").await;
-    case.world.member(&plain, "carol", "join").await;
+    let elsewhere = case.world.room("alice", "shared").await;
+    case.world.member(&elsewhere, "carol", "join").await;
     let start = case.sync("bob", None, SyncQuery::default()).await;
     for user in ["@alice:acme.example", "@carol:acme.example"] {
         let mut batch = case.world.context.batch();

@@ -15,9 +15,10 @@ use ruma::{
     },
     events::room::member::MembershipState,
 };
+use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use services::rooms::Room;
-use web::{Error, Matrix};
+use web::{Error, Json, Matrix};
 
 use crate::{Federation, authorization::RemoteServer, grants::RoomWriteGrant, inbound::errors};
 
@@ -84,6 +85,17 @@ pub(crate) async fn create_join_event(
     Ok(Matrix(create_join_event::v2::Response { room_state }))
 }
 
+/// `PUT /_matrix/federation/v1/send_join/{roomId}/{eventId}`: the same, answered as a pair of status
+/// and body.
+pub(crate) async fn create_join_event_v1(
+    federation: State<Federation>,
+    remote: RemoteServer,
+    request: Matrix<create_join_event::v2::Request>,
+) -> Result<Json<(u16, create_join_event::v2::RoomState)>, Error> {
+    let Matrix(answer) = create_join_event(federation, remote, request).await?;
+    Ok(Json((200, answer.room_state)))
+}
+
 /// `PUT /_matrix/federation/v1/send_knock/{roomId}/{eventId}`
 pub(crate) async fn create_knock_event(
     State(federation): State<Federation>,
@@ -110,6 +122,21 @@ pub(crate) async fn create_leave_event(
     accept(&federation, &remote, &grant, sent, MembershipState::Leave).await?;
     Ok(Matrix(create_leave_event::v2::Response::new()))
 }
+
+/// `PUT /_matrix/federation/v1/send_leave/{roomId}/{eventId}`: the same, answered as a pair of
+/// status and body.
+pub(crate) async fn create_leave_event_v1(
+    federation: State<Federation>,
+    remote: RemoteServer,
+    request: Matrix<create_leave_event::v2::Request>,
+) -> Result<Json<(u16, Empty)>, Error> {
+    create_leave_event(federation, remote, request).await?;
+    Ok(Json((200, Empty {})))
+}
+
+/// `{}`
+#[derive(Serialize)]
+pub(crate) struct Empty {}
 
 /// What came by a send_* endpoint.
 struct Sent<'a> {

@@ -190,6 +190,7 @@ fn fate_of(error: &ReceiveError) -> Fate {
             | WriteError::StillInRoom
             | WriteError::CannotAuthorise
             | WriteError::Refused(_)
+            | WriteError::BadContent(_)
             | WriteError::Build(_)
             | WriteError::Unresolvable(_)
             | WriteError::NeedsRows => Fate::Decided,

@@ -21,6 +21,7 @@ impl From<WriteError> for Error {
             }
             WriteError::Forbidden(error) => Self(web::Error::forbidden(error.to_string())),
             WriteError::Refused(why) => Self(web::Error::forbidden(why)),
+            WriteError::BadContent(why) => Self(web::Error::bad_json(why)),
             WriteError::CannotAuthorise => {
                 Self(web::Error::forbidden("Nobody here may authorise the join"))
             }

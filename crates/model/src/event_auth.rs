@@ -145,6 +145,20 @@ pub fn rooms_that_allow(join_rules: &Pdu) -> Option<Vec<OwnedRoomId>> {
     })
 }
 
+/// The users who have infinite power in a room since version 12: who created it, and whom the create
+/// event names besides.
+pub fn creators(create: &Pdu) -> Vec<OwnedUserId> {
+    #[derive(Deserialize)]
+    struct Content {
+        #[serde(default)]
+        additional_creators: Vec<OwnedUserId>,
+    }
+    let mut creators = vec![create.sender.clone()];
+    let content: Option<Content> = create.content_as();
+    creators.extend(content.into_iter().flat_map(|content| content.additional_creators));
+    creators
+}
+
 /// Whether the user has the power to invite.
 pub fn may_invite(user: &UserId, create: &Pdu, power_levels: Option<&Pdu>) -> bool {
     Powers::new(create, power_levels).may(user, RoomPowerLevelsIntField::Invite)

@@ -94,6 +94,9 @@ pub enum WriteError {
     /// An event names auth events that were not fetched before.
     #[error("an auth event is not known")]
     MissingAuthEvent,
+    /// The event says what no event of its kind may say.
+    #[error("{0}")]
+    BadContent(&'static str),
     /// The caller's own rule, in its words.
     #[error("{0}")]
     Refused(&'static str),

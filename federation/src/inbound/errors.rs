@@ -12,6 +12,7 @@ pub(crate) fn write(error: WriteError) -> Error {
             Error::forbidden(error.to_string())
         }
         WriteError::Refused(why) => Error::forbidden(why),
+        WriteError::BadContent(why) => Error::bad_json(why),
         WriteError::CannotAuthorise => Error::bad_request(
             ErrorKind::UnableToGrantJoin,
             "No user of this server may let others in",

@@ -32,6 +32,8 @@ struct PowerLevels {
     users: BTreeMap<OwnedUserId, serde::de::IgnoredAny>,
 }
 
+impl Rooms {
+    /// Sends an event into a room, once per transaction. State that is already so is not sent
     /// again: the answer is the event that made it so.
     pub async fn send(&self, room_id: &RoomId, new: NewEvent) -> Result<OwnedEventId, WriteError> {
         let room = self.get(room_id).await?;
@@ -49,6 +51,7 @@ impl Draft<'_> {
         if let Some(event_id) = self.already_so(new)? {
             return Ok(event_id);
         }
+        self.require_sensible(new)?;
         self.require_may_redact(new)?;
         let template = EventTemplate {
             room_id: Some(self.drafted.room_id.clone()),

@@ -9,10 +9,10 @@ use crate::room_version::RoomVersion;
 
 /// Checks an event object, without `unsigned`.
 pub(super) fn check(object: &CanonicalJsonObject, version: RoomVersion) -> Result<(), PduError> {
-    let event_type = required_string(object, "type")?;
+    let event_type = named(object, "type", version)?.ok_or(PduError::Missing("type"))?;
     let sender = required_string(object, "sender")?;
     <&UserId>::try_from(sender).map_err(|_| PduError::InvalidId("sender"))?;
-    optional_string(object, "state_key")?;
+    named(object, "state_key", version)?;
     required_object(object, "content")?;
     natural_number(object, "depth")?;
     natural_number(object, "origin_server_ts")?;
@@ -72,6 +72,23 @@ fn optional_string<'a>(
         }
         Some(CanonicalJsonValue::String(string)) => Ok(Some(string)),
         Some(_) => Err(PduError::WrongType(field)),
+    }
+}
+
+/// A name that users choose. Up to version 10 other servers count its characters, not its bytes: an
+/// event that they let in must not be one that we keep out.
+fn named<'a>(
+    object: &'a CanonicalJsonObject,
+    field: &'static str,
+    version: RoomVersion,
+) -> Result<Option<&'a str>, PduError> {
+    match object.get(field) {
+        Some(CanonicalJsonValue::String(name))
+            if version < RoomVersion::V11 && name.chars().count() <= ID_BYTES_MAX =>
+        {
+            Ok(Some(name))
+        }
+        _ => optional_string(object, field),
     }
 }
 

@@ -38,8 +38,8 @@ mod room_keys;
 mod search;
 mod send;
 mod sliding_sync;
-mod state_read;
 mod spaces;
+mod state_read;
 mod sync;
 mod tags;
 #[cfg(test)]
@@ -47,8 +47,8 @@ mod tests;
 mod to_device;
 mod typing;
 mod uia;
-mod user_directory;
 mod upgrade;
+mod user_directory;
 pub(crate) mod versions;
 pub(crate) mod well_known;
 
@@ -121,10 +121,10 @@ fn own_data() -> Routes<App> {
     Routes::new()
         .at("/_matrix/client/v3/profile/{userId}", get(profile::get_profile))
         .at("/_matrix/client/v3/profile/{userId}/{keyName}", get(profile::get_profile_field).put(profile::set_profile_field).delete(profile::delete_profile_field))
+        .at("/_matrix/client/v3/presence/{userId}/status", get(presence::get_presence).put(presence::set_presence))
         .at("/_matrix/client/v3/user_directory/search", post(user_directory::search_users))
         .at("/_matrix/client/v3/user/{userId}/account_data/{type}", get(account_data::get_global_account_data).put(account_data::set_global_account_data))
         .at("/_matrix/client/v3/user/{userId}/rooms/{roomId}/account_data/{type}", get(account_data::get_room_account_data).put(account_data::set_room_account_data))
-        .at("/_matrix/client/v3/presence/{userId}/status", get(presence::get_presence).put(presence::set_presence))
         .at("/_matrix/client/v3/user/{userId}/rooms/{roomId}/tags", get(tags::get_tags))
         .at("/_matrix/client/v3/user/{userId}/rooms/{roomId}/tags/{tag}", put(tags::create_tag).delete(tags::delete_tag))
         .at("/_matrix/client/v3/user/{userId}/filter", post(filter::create_filter))
@@ -164,11 +164,11 @@ fn reading() -> Routes<App> {
         .at("/_matrix/client/v3/rooms/{roomId}/state/{eventType}/{stateKey}", get(state_read::get_state_event_for_key).put(send::send_state_event))
         .at("/_matrix/client/v3/rooms/{roomId}/members", get(state_read::get_member_events))
         .at("/_matrix/client/v3/rooms/{roomId}/joined_members", get(state_read::joined_members))
+        .at("/_matrix/client/v1/rooms/{roomId}/hierarchy", get(spaces::get_hierarchy))
+        .at_each(&["/_matrix/client/v1/room_summary/{roomIdOrAlias}", "/_matrix/client/unstable/im.nheko.summary/rooms/{roomIdOrAlias}/summary"], get(spaces::get_summary))
         .at("/_matrix/client/v1/rooms/{roomId}/relations/{eventId}", get(relations::get_relating_events))
         .at("/_matrix/client/v1/rooms/{roomId}/relations/{eventId}/{relType}", get(relations::get_relating_events_with_rel_type))
         .at("/_matrix/client/v1/rooms/{roomId}/relations/{eventId}/{relType}/{eventType}", get(relations::get_relating_events_with_rel_type_and_event_type))
-        .at("/_matrix/client/v1/rooms/{roomId}/hierarchy", get(spaces::get_hierarchy))
-        .at_each(&["/_matrix/client/v1/room_summary/{roomIdOrAlias}", "/_matrix/client/unstable/im.nheko.summary/rooms/{roomIdOrAlias}/summary"], get(spaces::get_summary))
         .at("/_matrix/client/v1/rooms/{roomId}/threads", get(relations::get_threads))
 }
 
@@ -177,9 +177,9 @@ fn reading() -> Routes<App> {
 fn rooms() -> Routes<App> {
     Routes::new()
         .at("/_matrix/client/v3/createRoom", post(create_room::create_room))
+        .at("/_matrix/client/v3/rooms/{roomId}/upgrade", post(upgrade::upgrade_room))
         .at("/_matrix/client/v3/rooms/{roomId}/join", post(membership::join_room_by_id))
         .at("/_matrix/client/v3/join/{roomIdOrAlias}", post(membership::join_room_by_id_or_alias))
-        .at("/_matrix/client/v3/rooms/{roomId}/upgrade", post(upgrade::upgrade_room))
         .at("/_matrix/client/v3/knock/{roomIdOrAlias}", post(membership::knock_room))
         .at("/_matrix/client/v3/rooms/{roomId}/leave", post(membership::leave_room))
         .at("/_matrix/client/v3/rooms/{roomId}/forget", post(membership::forget_room))

@@ -42,6 +42,8 @@ mod transaction;
 const SENDING_MAX: usize = 128;
 /// Servers that failed lately and are tried at once; apart, so that they hold up nobody.
 const PROBING_MAX: usize = 16;
+/// Stands for what is about no room: no room has this number.
+const NO_ROOM: RoomNumber = RoomNumber(0);
 /// How often servers whose pause is over are looked for.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -57,9 +59,9 @@ struct Inner {
     contacts: Arc<Contacts>,
     destinations: Destinations,
     typing: Typing,
+    presences: Presences,
     state: Mutex<State>,
     /// Something was added to `State::fresh`.
-    presences: Presences,
     news: Notify,
     sending: Semaphore,
     probing: Semaphore,
@@ -131,9 +133,9 @@ impl Sender {
     ) -> Self {
         let inner = Inner {
             typing,
+            presences,
             destinations: Destinations::new(context.clone()),
             context,
-            presences,
             client,
             contacts,
             state: Mutex::default(),
@@ -166,9 +168,9 @@ impl Sender {
             tokio::time::sleep(TICK).await;
         }
         let mut typing = inner.typing.outbound();
+        let mut presences = inner.presences.outbound();
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut presences = inner.presences.outbound();
         loop {
             tokio::select! {
                 () = inner.news.notified() => inner.dispatch().await,
@@ -179,13 +181,13 @@ impl Sender {
                     // The sender lives in `inner`.
                     Err(broadcast::error::RecvError::Closed) => return,
                 },
-                _ = tick.tick(), if inner.has_waiting_lanes() => inner.start_lanes(),
-            }
                 change = presences.recv() => match change {
                     Ok(change) => inner.tell_presence(&change),
                     Err(broadcast::error::RecvError::Lagged(_)) => {}
                     Err(broadcast::error::RecvError::Closed) => return,
                 },
+                _ = tick.tick(), if inner.has_waiting_lanes() => inner.start_lanes(),
+            }
         }
     }
 
@@ -356,8 +358,6 @@ impl Inner {
         self.start_lanes();
     }
 
-    }
-
     /// Tells other servers how a user of ours is there. Not kept either.
     fn tell_presence(self: &Arc<Self>, change: &PresenceChange) {
         let PresenceChange { user, presence, servers } = change;
@@ -381,6 +381,8 @@ impl Inner {
             }
         }
         self.start_lanes();
+    }
+
     /// Lets a server be brought up to date.
     fn wake(self: &Arc<Self>, server: &ServerName) {
         {

@@ -8,9 +8,8 @@ use std::{sync::Arc, time::Duration};
 use futures_util::future::BoxFuture;
 use model::{pdu::Pdu, room_version::RoomVersion};
 use ruma::{
-    CanonicalJsonObject, EventId, OwnedEventId, OwnedRoomId, OwnedServerName, RoomAliasId, RoomId,
-    RoomVersionId, ServerName, UInt, UserId,
-    api::error::ErrorBody,
+    CanonicalJsonObject, EventId, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId,
+    OwnedServerName, RoomAliasId, RoomId, RoomVersionId, ServerName, UInt, UserId,
     api::federation::{
         authorization::get_event_authorization,
         backfill::get_backfill,
@@ -23,9 +22,10 @@ use ruma::{
             RawStrippedState, create_invite, create_join_event, create_knock_event,
             create_leave_event, prepare_join_event, prepare_knock_event, prepare_leave_event,
         },
-        space::get_hierarchy,
         query::get_room_information,
+        space::get_hierarchy,
     },
+    api::{Direction, error::ErrorBody},
     directory::{Filter, RoomNetwork},
 };
 use serde_json::value::RawValue;

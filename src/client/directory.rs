@@ -9,10 +9,12 @@ use ruma::{
         },
         room::Visibility,
     },
-    directory::RoomNetwork,
+    directory::{PublicRoomsChunk, RoomNetwork},
 };
-use services::rooms::public::{PublicRooms, Wanted};
-use web::Matrix;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use services::rooms::public::Wanted;
+use web::{Json, Matrix};
 
 use super::{caller::Caller, error::Error};
 use crate::app::App;
@@ -21,24 +23,29 @@ use crate::app::App;
 const PAGE_ROOMS: usize = 50;
 const PAGE_ROOMS_MAX: usize = 500;
 
+#[derive(Serialize)]
+pub(crate) struct Page {
+    chunk: Vec<Map<String, Value>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_batch: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prev_batch: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total_room_count_estimate: Option<UInt>,
+}
+
 /// `GET /_matrix/client/v3/publicRooms`
 pub(crate) async fn get_public_rooms(
     State(app): State<App>,
     Matrix(request): Matrix<get_public_rooms::v3::Request>,
-) -> Result<Matrix<get_public_rooms::v3::Response>, Error> {
+) -> Result<Json<Page>, Error> {
     let wanted = Wanted {
         limit: limit(request.limit),
         since: request.since,
         search: None,
         room_types: Vec::new(),
     };
-    let page = page(&app, request.server, wanted).await?;
-    Ok(Matrix(get_public_rooms::v3::Response {
-        chunk: page.chunk,
-        next_batch: page.next_batch,
-        prev_batch: page.prev_batch,
-        total_room_count_estimate: page.total,
-    }))
+    page(&app, request.server, wanted).await
 }
 
 /// `POST /_matrix/client/v3/publicRooms`
@@ -46,7 +53,7 @@ pub(crate) async fn get_public_rooms_filtered(
     State(app): State<App>,
     _caller: Caller,
     Matrix(request): Matrix<get_public_rooms_filtered::v3::Request>,
-) -> Result<Matrix<get_public_rooms_filtered::v3::Response>, Error> {
+) -> Result<Json<Page>, Error> {
     // Rooms of third-party networks would come from appservices; there are none.
     let _: RoomNetwork = request.room_network;
     let wanted = Wanted {
@@ -55,13 +62,7 @@ pub(crate) async fn get_public_rooms_filtered(
         search: request.filter.generic_search_term,
         room_types: request.filter.room_types,
     };
-    let page = page(&app, request.server, wanted).await?;
-    Ok(Matrix(get_public_rooms_filtered::v3::Response {
-        chunk: page.chunk,
-        next_batch: page.next_batch,
-        prev_batch: page.prev_batch,
-        total_room_count_estimate: page.total,
-    }))
+    page(&app, request.server, wanted).await
 }
 
 /// `GET /_matrix/client/v3/directory/list/room/{roomId}`
@@ -97,12 +98,25 @@ async fn page(
     app: &App,
     server: Option<ruma::OwnedServerName>,
     wanted: Wanted,
-) -> Result<PublicRooms, Error> {
+) -> Result<Json<Page>, Error> {
     let rooms = &app.services.rooms;
-    Ok(match server {
+    let page = match server {
         Some(server) if server != app.server_name => rooms.public_rooms_of(&server, wanted).await?,
         _ => rooms.public_rooms(wanted).await?,
-    })
+    };
+    Ok(Json(Page {
+        chunk: page.chunk.into_iter().filter_map(|room| shown(&room)).collect(),
+        next_batch: page.next_batch,
+        prev_batch: page.prev_batch,
+        total_room_count_estimate: page.total,
+    }))
+}
+
+/// A room of the list. ruma leaves out the join rule of those that anybody may join.
+fn shown(room: &PublicRoomsChunk) -> Option<Map<String, Value>> {
+    let Ok(Value::Object(mut shown)) = serde_json::to_value(room) else { return None };
+    shown.entry("join_rule").or_insert_with(|| room.join_rule.as_str().into());
+    Some(shown)
 }
 
 fn limit(asked: Option<UInt>) -> usize {

@@ -155,7 +155,8 @@ fn failed(failures: Vec<SignatureFailure>) -> Value {
 impl From<KeyError> for Error {
     fn from(error: KeyError) -> Self {
         match error {
-            KeyError::NoDevice | KeyError::Malformed(_) | KeyError::Conflict(_) => {
+            KeyError::Malformed(_) => web::Error::bad_json(error.to_string()).into(),
+            KeyError::NoDevice | KeyError::Conflict(_) => {
                 web::Error::invalid_param(error.to_string()).into()
             }
             KeyError::TooMany => web::Error::too_large(error.to_string()).into(),

@@ -22,7 +22,7 @@ use services::rooms::{
     join::{JoinError, Joining},
     membership::NewMembership,
 };
-use web::{ErrorKind, Matrix};
+use web::{ErrorKind, Matrix, MatrixWithBody};
 
 use super::{caller::Caller, error::Error, upgrade::carry_over};
 use crate::app::{Act, App};
@@ -31,9 +31,9 @@ use crate::app::{Act, App};
 pub(crate) async fn join_room_by_id(
     State(app): State<App>,
     caller: Caller,
-    Matrix(request): Matrix<join_room_by_id::v3::Request>,
+    MatrixWithBody(request, body): MatrixWithBody<join_room_by_id::v3::Request>,
 ) -> Result<Matrix<join_room_by_id::v3::Response>, Error> {
-    let content = content(&app, &caller, request.reason).await?;
+    let content = content(&app, &caller, &body).await?;
     let room_id = join(&app, caller, request.room_id, Vec::new(), content).await?;
     Ok(Matrix(join_room_by_id::v3::Response { room_id }))
 }
@@ -42,10 +42,10 @@ pub(crate) async fn join_room_by_id(
 pub(crate) async fn join_room_by_id_or_alias(
     State(app): State<App>,
     caller: Caller,
-    Matrix(request): Matrix<join_room_by_id_or_alias::v3::Request>,
+    MatrixWithBody(request, body): MatrixWithBody<join_room_by_id_or_alias::v3::Request>,
 ) -> Result<Matrix<join_room_by_id_or_alias::v3::Response>, Error> {
     let (room_id, via) = find(&app, request.room_id_or_alias, request.via).await?;
-    let content = content(&app, &caller, request.reason).await?;
+    let content = content(&app, &caller, &body).await?;
     let room_id = join(&app, caller, room_id, via, content).await?;
     Ok(Matrix(join_room_by_id_or_alias::v3::Response { room_id }))
 }
@@ -54,12 +54,12 @@ pub(crate) async fn join_room_by_id_or_alias(
 pub(crate) async fn knock_room(
     State(app): State<App>,
     caller: Caller,
-    Matrix(request): Matrix<knock_room::v3::Request>,
+    MatrixWithBody(request, body): MatrixWithBody<knock_room::v3::Request>,
 ) -> Result<Matrix<knock_room::v3::Response>, Error> {
     caller.must_not_be_suspended()?;
     app.limits.act(&caller.user_id, Act::Join)?;
     let (room_id, via) = find(&app, request.room_id_or_alias, request.via).await?;
-    let content = content(&app, &caller, request.reason).await?;
+    let content = content(&app, &caller, &body).await?;
     let user = caller.user_id.clone();
     let knocking = Joining { user, room_id: room_id.clone(), via, content };
     app.services.rooms.knock(knocking).await?;
@@ -174,19 +174,30 @@ async fn join(
     Ok(room_id)
 }
 
-/// The caller's profile, as member events carry it, and the reason.
-async fn content(
-    app: &App,
-    caller: &Caller,
-    reason: Option<String>,
-) -> Result<Map<String, Value>, Error> {
+/// The caller's profile, as member events carry it, and what the client says besides: the reason,
+/// and whatever else it wants to be known. Whether he may join is not for it to say.
+async fn content(app: &App, caller: &Caller, body: &[u8]) -> Result<Map<String, Value>, Error> {
+    let said: Map<String, Value> = serde_json::from_slice(body).unwrap_or_default();
     let mut content = app.services.rooms.profile_of(&caller.user_id).await?;
-    content.extend(reason.map(|reason| ("reason".to_owned(), reason.into())));
+    for (key, value) in said {
+        if !NOT_SAID_BY_CLIENTS.contains(&key.as_str()) {
+            content.entry(key).or_insert(value);
+        }
+    }
     Ok(content)
 }
 
+/// Keys of a request that are no part of the member event, or are decided by servers.
+const NOT_SAID_BY_CLIENTS: [&str; 5] = [
+    "join_authorised_via_users_server",
+    "membership",
+    "third_party_invite",
+    "third_party_signed",
+    "via",
+];
+
 /// The room that is meant, and servers that may know it.
-async fn find(
+pub(super) async fn find(
     app: &App,
     name: OwnedRoomOrAliasId,
     mut via: Vec<OwnedServerName>,

@@ -19,6 +19,7 @@ use crate::app::App;
 pub(crate) struct MessagesParameters {
     from: Option<String>,
     to: Option<String>,
+    #[serde(default)]
     dir: Direction,
     limit: Option<u64>,
     filter: Option<String>,

@@ -3,9 +3,12 @@
 //! <https://spec.matrix.org/v1.19/client-server-api/#push-rules>
 
 use axum::extract::State;
-use ruma::api::client::push::{
-    delete_pushrule, get_pushrule, get_pushrule_actions, get_pushrule_enabled, set_pushrule,
-    set_pushrule_actions, set_pushrule_enabled,
+use ruma::{
+    api::client::push::{
+        delete_pushrule, get_pushrule, get_pushrule_actions, get_pushrule_enabled, set_pushrule,
+        set_pushrule_actions, set_pushrule_enabled,
+    },
+    push::RuleKind,
 };
 use serde_json::{Value, json};
 use services::push_rules::{PushRuleError, complete};
@@ -77,7 +80,7 @@ pub(crate) async fn set_pushrule_enabled(
     caller: Caller,
     Matrix(request): Matrix<set_pushrule_enabled::v3::Request>,
 ) -> Result<Json<Value>, Error> {
-    let rule = (request.kind, request.rule_id);
+    let rule = (kind(request.kind), request.rule_id);
     app.services.push_rules.set_enabled(&caller, rule, request.enabled).await?;
     Ok(Json(json!({})))
 }
@@ -98,9 +101,14 @@ pub(crate) async fn set_pushrule_actions(
     caller: Caller,
     Matrix(request): Matrix<set_pushrule_actions::v3::Request>,
 ) -> Result<Json<Value>, Error> {
-    let rule = (request.kind, request.rule_id);
+    let rule = (kind(request.kind), request.rule_id);
     app.services.push_rules.set_actions(&caller, rule, request.actions).await?;
     Ok(Json(json!({})))
+}
+
+/// The kind, also where it is called as in the rules' own JSON (MSC4306).
+fn kind(kind: RuleKind) -> RuleKind {
+    if kind.as_str() == "postcontent" { RuleKind::PostContent } else { kind }
 }
 
 /// The rule as JSON: ruma's type for a single rule does not know every kind.

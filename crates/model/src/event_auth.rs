@@ -6,7 +6,7 @@
 use std::{collections::HashMap, fmt, sync::Arc};
 
 use ruma::{
-    OwnedRoomId, UserId,
+    OwnedRoomId, OwnedUserId, UserId,
     events::{StateEventType, TimelineEventType},
     room::JoinRuleKind,
     state_res::{self, Event, events::RoomPowerLevelsIntField},

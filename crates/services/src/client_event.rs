@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use kv::StoreError;
 use model::room_version::RoomVersion;
-use ruma::{EventId, RoomId};
+use ruma::{EventId, RoomId, ServerName, UserId};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use store::{events::StoredEvent, value::corrupt};
@@ -64,6 +64,8 @@ pub struct Unsigned<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prev_content: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub prev_sender: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub redacted_because: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replaces_state: Option<String>,
@@ -92,6 +94,8 @@ struct ClientEvent<'a> {
 #[derive(Serialize)]
 struct StrippedEvent<'a> {
     content: &'a RawValue,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin_server_ts: Option<u64>,
     sender: &'a str,
     state_key: &'a str,
     #[serde(rename = "type")]
@@ -123,15 +127,15 @@ impl<'a> EventView<'a> {
         self.event_type == event_type && self.state_key.as_deref() == Some(state_key)
     }
 
-    /// The event as JSON. The room is not read from the event: the create event of version 12 does
-    /// not name it.
-    pub fn to_json(
-        &self,
     /// Whether it was sent by a user of that server.
     pub fn sender_is_of(&self, server: &ServerName) -> bool {
         <&UserId>::try_from(&*self.sender).is_ok_and(|sender| sender.server_name() == server)
     }
 
+    /// The event as JSON. The room is not read from the event: the create event of version 12 does
+    /// not name it.
+    pub fn to_json(
+        &self,
         room_id: &RoomId,
         format: EventFormat,
         unsigned: Option<&Unsigned<'_>>,
@@ -157,6 +161,8 @@ impl<'a> EventView<'a> {
     pub fn to_stripped_json(&self) -> Option<Box<RawValue>> {
         Some(raw(&StrippedEvent {
             content: self.content,
+            // The create event is shown with its time (MSC4311).
+            origin_server_ts: (self.event_type == "m.room.create").then_some(self.origin_server_ts),
             sender: &self.sender,
             state_key: self.state_key.as_deref()?,
             event_type: &self.event_type,

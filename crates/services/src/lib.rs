@@ -40,8 +40,8 @@ pub mod sessions;
 pub mod shared_secret;
 pub mod staged;
 pub mod state_reads;
-pub mod sync;
 pub mod succession;
+pub mod sync;
 pub mod tags;
 #[cfg(test)]
 mod testing;
@@ -72,9 +72,9 @@ use crate::{
     member_events::MemberEvents,
     openid::OpenId,
     passwords::Passwords,
+    presence::Presences,
     profile::Profiles,
     push_rules::PushRules,
-    presence::Presences,
     pushers::Pushers,
     read_markers::ReadMarkers,
     receipts::Receipts,
@@ -83,9 +83,9 @@ use crate::{
     sessions::{Sessions, TokenLifetimes},
     shared_secret::SharedSecret,
     state_reads::StateReads,
+    succession::Succession,
     sync::Syncs,
     tags::Tags,
-    succession::Succession,
     timeline::Timelines,
     to_device::ToDevice,
     turn::{Turn, TurnSettings},
@@ -125,22 +125,22 @@ pub struct Services {
     pub inboxes: Arc<Inboxes>,
     pub timelines: Timelines,
     pub state_reads: StateReads,
-    pub syncs: Syncs,
-    pub rooms: Rooms,
     pub search: Search,
     pub succession: Succession,
+    pub syncs: Syncs,
+    pub rooms: Rooms,
     pub member_events: Arc<MemberEvents>,
     pub media: Media,
     pub receipts: Receipts,
     pub read_markers: ReadMarkers,
     pub typing: Typing,
+    pub presences: Presences,
     pub openid: OpenId,
     pub turn: Turn,
     pub unread: Unread,
     pub keys: Keys,
     pub to_device: ToDevice,
     pub key_backups: KeyBackups,
-    pub presences: Presences,
 }
 
 impl Services {
@@ -157,13 +157,13 @@ impl Services {
         let account_data = Arc::new(AccountData::new(context.clone()));
         let inboxes = Inboxes::open(&context);
         let typing = Typing::new(context.clone());
+        let presences = Presences::new(context.clone());
         let unread = Unread::new(context.clone());
         Self {
             login: Login::new(context.clone(), passwords, Arc::clone(&sessions)),
             uia: Uia::new(context.clone(), Arc::clone(&accounts)),
             shared_secret: SharedSecret::new(context.clone(), Arc::clone(&accounts)),
             devices: Devices::new(context.clone(), Arc::clone(&sessions)),
-        let presences = Presences::new(context.clone());
             profiles: Profiles::new(context.clone()),
             tags: Tags::new(Arc::clone(&account_data)),
             filters: Filters::new(context.clone()),
@@ -172,10 +172,10 @@ impl Services {
             user_directory: UserDirectory::new(context.clone()),
             timelines: Timelines::new(context.clone()),
             state_reads: StateReads::new(context.clone()),
-            syncs: Syncs::new(
-                context.clone(),
             search: Search::new(context.clone()),
             succession: Succession::new(context.clone(), Arc::clone(&account_data)),
+            syncs: Syncs::new(
+                context.clone(),
                 Arc::clone(&inboxes),
                 (typing.clone(), presences.clone()),
                 unread.clone(),
@@ -187,6 +187,7 @@ impl Services {
             receipts: Receipts::new(context.clone()),
             read_markers: ReadMarkers::new(context.clone()),
             typing,
+            presences,
             turn: Turn::new(context.clone(), turn),
             keys: Keys::new(context.clone()),
             to_device: ToDevice::new(context.clone()),
@@ -195,7 +196,6 @@ impl Services {
             unread,
             account_data,
             sessions,
-            presences,
             accounts,
             context,
         }

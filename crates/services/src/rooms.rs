@@ -140,10 +140,10 @@ impl Rooms {
                 open,
                 next_room: OnceLock::new(),
                 remote: OnceLock::new(),
+                levels: spaces::Levels::default(),
             }),
         }
     }
-                levels: spaces::Levels::default(),
 
     pub fn context(&self) -> &Context {
         &self.inner.context

@@ -42,12 +42,11 @@ pub struct MembersQuery {
     pub not_membership: Option<Membership>,
 }
 
-/// How a joined user shows himself in the room.
+/// How a joined user shows himself in the room. Clients rely on the keys being there, if only with
+/// `null`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Face {
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub avatar_url: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,
 }
 

@@ -202,10 +202,13 @@ fn messages(
     let limit = limit(query.limit.or(query.filter.limit)).max(1);
     let page = room.page(range, backwards, limit, &query.filter)?;
     let has_gap = backwards && page.next.is_none() && to.is_none() && has_gap(room)?;
-    // Where others may have more, the client is to come back for it. So it is when it reads
-    // forward and more may happen.
+    // Where others may have more, the client is to come back for it. So it is when it reads forward
+    // and more may happen, or when it has not seen that this was the room's beginning.
+    let oldest = page.events.last().filter(|_| backwards);
+    let hidden = oldest.map(|event| Ok(!EventView::read(event)?.is_at("m.room.create", "")));
+    let hidden = hidden.unwrap_or(Ok::<_, StoreError>(false))? && !query.filter.is_open();
     let end = page.next.or_else(|| match backwards {
-        true => page.events.last().and_then(StoredEvent::order).filter(|_| has_gap),
+        true => oldest.and_then(StoredEvent::order).filter(|_| has_gap || hidden),
         false => page.events.last().and_then(StoredEvent::order).map(token::after),
     });
     Ok(Messages {

@@ -66,6 +66,7 @@ impl RoomView<'_> {
             let replaced = EventView::read(replaced)?;
             unsigned.replaces_state = Some(replaced.event_id().to_owned());
             unsigned.prev_content = Some(replaced.content.to_owned());
+            unsigned.prev_sender = Some(replaced.sender.into_owned());
         }
         if let Some(redaction) = beside.redactions.get(&number) {
             let redaction = EventView::read(redaction)?;

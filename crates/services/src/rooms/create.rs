@@ -59,12 +59,12 @@ pub enum CreateError {
     Write(#[from] WriteError),
 }
 
-impl Rooms {
-    /// Creates the room; invitations are sent afterwards, by the caller.
 const ROOM_EXISTS: &str = "a room with this id exists already";
 /// How far the time of a create event may be off, so that rooms have different ids.
 const LATER_MS_MAX: u64 = 1_000;
 
+impl Rooms {
+    /// Creates the room; invitations are sent afterwards, by the caller.
     pub async fn create(&self, new: NewRoom) -> Result<OwnedRoomId, CreateError> {
         let new = Arc::new(new);
         let mut later_ms = 0;
@@ -90,7 +90,7 @@ const LATER_MS_MAX: u64 = 1_000;
         let number = self.new_number().await.map_err(WriteError::from)?;
         let room = self.opened(Room::new(number, create.room_id.clone(), new.version));
         let room_id = room.id.clone();
-        let new = Arc::new(new);
+        let new = Arc::clone(new);
         let written = self
             .write(&room, move |draft| {
                 if draft.exists() {
@@ -116,7 +116,7 @@ const LATER_MS_MAX: u64 = 1_000;
         }
     }
 
-    fn create_event(&self, new: &NewRoom) -> Result<Pdu, CreateError> {
+    fn create_event(&self, new: &NewRoom, now_ms: u64) -> Result<Pdu, CreateError> {
         let context = self.context();
         let mut content = new.creation_content.clone();
         content.insert("room_version".to_owned(), new.version.as_str().into());

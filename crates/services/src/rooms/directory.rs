@@ -1,11 +1,12 @@
 //! Aliases of this homeserver, and its list of published rooms.
 
 use kv::StoreError;
+use model::build::EventTemplate;
 use ruma::{OwnedRoomAliasId, OwnedRoomId, OwnedServerName, RoomAliasId, RoomId, UserId};
 use serde_json::{Map, Value};
 use store::aliases::{self, Alias};
 
-use super::{Draft, Rooms, WriteError, remote::RemoteError};
+use super::{Draft, Rooms, WriteError, create::raw, remote::RemoteError};
 
 /// The alias names a room already.
 pub(super) const ALIAS_IN_USE: &str = "the alias is taken";
@@ -50,6 +51,38 @@ pub(super) fn claim(
 /// Lists the draft's room in the directory, or no longer.
 pub(super) fn publish(draft: &mut Draft<'_>, published: bool) {
     aliases::set_published(&mut draft.drafted.batch, draft.drafted.room, published);
+}
+
+impl Draft<'_> {
+    /// Takes an alias out of the room's `m.room.canonical_alias`, if it is there.
+    fn no_longer_call(&mut self, user: &UserId, alias: &RoomAliasId) -> Result<(), WriteError> {
+        let Some(current) = self.state("m.room.canonical_alias", "")? else { return Ok(()) };
+        let before: Map<String, Value> = current.pdu.content_as().unwrap_or_default();
+        let mut content = before.clone();
+        let is_it = |value: &Value| value.as_str() == Some(alias.as_str());
+        if content.get("alias").is_some_and(is_it) {
+            content.remove("alias");
+        }
+        if let Some(Value::Array(alternatives)) = content.get_mut("alt_aliases") {
+            alternatives.retain(|alternative| !is_it(alternative));
+            if alternatives.is_empty() {
+                content.remove("alt_aliases");
+            }
+        }
+        if content == before {
+            return Ok(());
+        }
+        let template = EventTemplate {
+            room_id: Some(self.drafted.room_id.clone()),
+            sender: user.to_owned(),
+            event_type: "m.room.canonical_alias".to_owned(),
+            state_key: Some(String::new()),
+            content: raw(&Value::Object(content)),
+            redacts: None,
+            origin_server_ts: self.drafted.context.clock.now_ms(),
+        };
+        self.append(template, None).map(drop)
+    }
 }
 
 impl Rooms {
@@ -122,6 +155,7 @@ impl Rooms {
     }
 
     /// Removes a local alias: its creator may, and whoever may change the room's canonical alias.
+    /// The latter takes it out of `m.room.canonical_alias` too.
     pub async fn remove_alias(
         &self,
         alias: OwnedRoomAliasId,
@@ -138,6 +172,9 @@ impl Rooms {
                 return Err(WriteError::Refused(NOT_YOURS));
             }
             aliases::delete(&mut draft.drafted.batch, alias.alias(), row.room);
+            if powerful && draft.require_joined(&user).is_ok() {
+                draft.no_longer_call(&user, &alias)?;
+            }
             Ok(())
         });
         removing.await.map(drop)

@@ -180,11 +180,18 @@ pub fn stripped_json(events: &[Box<RawValue>]) -> String {
         state_key: String,
         sender: ruma::OwnedUserId,
         content: serde_json::Map<String, serde_json::Value>,
+        /// Of create events (MSC4311).
+        #[serde(skip_serializing_if = "Option::is_none")]
+        origin_server_ts: Option<u64>,
     }
     let events: Vec<Stripped> = events
         .iter()
         .filter(|event| event.get().len() <= STRIPPED_EVENT_BYTES_MAX)
-        .filter_map(|event| serde_json::from_str(event.get()).ok())
+        .filter_map(|event| serde_json::from_str::<Stripped>(event.get()).ok())
+        .map(|event| Stripped {
+            origin_server_ts: event.origin_server_ts.filter(|_| event.r#type == "m.room.create"),
+            ..event
+        })
         .take(STRIPPED_EVENTS_MAX)
         .collect();
     let json = serde_json::to_string(&events).unwrap_or_default();

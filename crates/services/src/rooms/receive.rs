@@ -66,6 +66,11 @@ impl Rooms {
         }
         if !missing.prev.is_empty() {
             self.fill_gap(room, origin, &pdu, &missing).await?;
+            // Who sends an event has what it follows. A state that its server tells us in place of
+            // that is not looked at: events that are not valid would come into the room with it.
+            if !self.missing(room, &pdu).await?.prev.is_empty() {
+                return Err(ReceiveError::Incomplete);
+            }
         }
         self.receive_one(room, origin, &pdu, Arrival::New).await
     }
@@ -143,7 +148,7 @@ impl Rooms {
     }
 
     /// Asks for the events between ours and this one, and takes them in. What cannot be had is not
-    /// an error: then the state before the event is asked for.
+    /// an error: then the state before the oldest of them is asked for.
     async fn fill_gap(
         &self,
         room: &Arc<Room>,

@@ -1,5 +1,7 @@
 //! Sending events of our own users.
 
+use std::collections::BTreeMap;
+
 use model::{build::EventTemplate, event_auth};
 use ruma::{EventId, OwnedEventId, OwnedUserId, RoomId};
 use serde_json::value::RawValue;
@@ -24,8 +26,6 @@ pub struct NewEvent {
     pub transaction: Option<Transaction>,
 }
 
-impl Rooms {
-    /// Sends an event into a room, once per transaction. State that is already so is not sent
 #[derive(Default, serde::Deserialize)]
 struct PowerLevels {
     #[serde(default)]
@@ -90,9 +90,6 @@ impl Draft<'_> {
         Ok(answer.map(event_id).transpose()?)
     }
 
-    /// The auth rules let anybody send a redaction, which then has no effect; who may not redact is
-    /// told so instead.
-    fn require_may_redact(&mut self, new: &NewEvent) -> Result<(), WriteError> {
     /// What the auth rules would refuse whoever sends it.
     fn require_sensible(&mut self, new: &NewEvent) -> Result<(), WriteError> {
         if new.state_key.is_none() {
@@ -115,6 +112,9 @@ impl Draft<'_> {
         Ok(())
     }
 
+    /// The auth rules let anybody send a redaction, which then has no effect; who may not redact is
+    /// told so instead.
+    fn require_may_redact(&mut self, new: &NewEvent) -> Result<(), WriteError> {
         let Some(target) = &new.redacts else { return Ok(()) };
         let Some(target) = self.event_by_id(target)? else { return Ok(()) };
         let (create, power_levels) = self.powers()?;

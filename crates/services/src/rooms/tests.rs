@@ -1,5 +1,5 @@
 mod federated;
-mod network;
+pub(super) mod network;
 
 use std::sync::Arc;
 

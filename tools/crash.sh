@@ -15,7 +15,7 @@ run() {
     local what=$1 name=$2 start=$SECONDS outcome=passed
     echo "==> $what: $rounds rounds"
     KONTOR_CRASH_ROUNDS=$rounds cargo test --locked -p kontor --test crash -- \
-        --exact --nocapture "$name" 2>&1 | tee "$log" | grep -E '^(round|to repeat|test result)' \
+        --exact --nocapture "$name" 2>&1 | tee "$log" | grep --line-buffered -E '^(round|to repeat|test result)' \
         || outcome=FAILED
     grep -q '^test result: ok. 1 passed' "$log" || outcome=FAILED
     local seed acknowledged done

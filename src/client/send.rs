@@ -133,3 +133,6 @@ fn raw(content: &serde_json::Value) -> Box<RawValue> {
 fn invalid(error: ruma::IdParseError) -> web::Error {
     web::Error::invalid_param(error.to_string())
 }
+
+#[cfg(test)]
+mod tests;

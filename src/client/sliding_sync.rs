@@ -46,6 +46,7 @@ pub(crate) async fn sync_events(
 impl From<SlidingError> for Error {
     fn from(error: SlidingError) -> Self {
         match error {
+            SlidingError::LoggedOut => web::Error::unknown_token(false).into(),
             SlidingError::UnknownPosition => {
                 let message = "The position is not known: begin anew";
                 web::Error::bad_request(ErrorKind::UnknownPos, message).into()

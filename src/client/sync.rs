@@ -84,6 +84,7 @@ impl From<SyncError> for Error {
     fn from(error: SyncError) -> Self {
         match error {
             SyncError::BadToken => web::Error::invalid_param("The token is not one of ours").into(),
+            SyncError::LoggedOut => web::Error::unknown_token(false).into(),
             SyncError::Commit(error) => error.into(),
             SyncError::Store(error) => error.into(),
         }

@@ -7,12 +7,17 @@
 
 use std::{sync::Arc, time::Duration};
 
-use kv::{CommitError, StoreError};
+use kv::{CommitError, Snapshot, StoreError};
 use store::log::Change;
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
-    Context, filter::Filter, inbox::Inboxes, presence::Presences, reader::Reader, typing::Typing,
+    Context,
+    filter::Filter,
+    inbox::{Changes, Inboxes},
+    presence::Presences,
+    reader::Reader,
+    typing::Typing,
     unread::Unread,
 };
 
@@ -48,6 +53,8 @@ pub struct SyncQuery {
 pub enum SyncError {
     #[error("the token is not one of ours")]
     BadToken,
+    #[error("the device was logged out")]
+    LoggedOut,
     #[error(transparent)]
     Commit(#[from] CommitError),
     #[error(transparent)]
@@ -78,6 +85,12 @@ impl Ephemeral {
         self.told = (*self.typing.borrow_and_update(), *self.presence.borrow_and_update());
         self.told
     }
+}
+
+/// Why a wait ended.
+enum News {
+    Maybe,
+    LoggedOut,
 }
 
 /// The longest that a client is kept waiting, whatever it asks for.
@@ -119,9 +132,11 @@ impl Syncs {
             if !answer.is_empty() || !waits {
                 return Ok(answer);
             }
-            let news = self.news(reader.user.localpart(), &mut bell, &mut ephemeral);
-            if tokio::time::timeout_at(deadline, news).await.is_err() {
-                return Ok(answer);
+            let news = self.news(&reader, &mut bell, &mut ephemeral);
+            match tokio::time::timeout_at(deadline, news).await {
+                Ok(News::Maybe) => {}
+                Ok(News::LoggedOut) => return Err(SyncError::LoggedOut),
+                Err(_) => return Ok(answer),
             }
         }
     }
@@ -132,33 +147,54 @@ impl Syncs {
         Ephemeral { told: (0, 0), typing, presence }
     }
 
-    /// Waits until there may be something to tell the user.
+    /// Waits until there may be something to tell the user, or the device is no longer his.
     async fn news(
         &self,
-        localpart: &str,
+        reader: &Reader,
         bell: &mut watch::Receiver<u64>,
         ephemeral: &mut Ephemeral,
-    ) {
+    ) -> News {
+        let localpart = reader.user.localpart();
+        let heard = *bell.borrow();
         let Ephemeral { told: (typed, present), typing, presence } = ephemeral;
         loop {
             tokio::select! {
                 // An error says that the other end is gone, because the homeserver stops: then
                 // there will be no news, and the timeout ends the wait.
-                Ok(()) = bell.changed() => return,
+                Ok(()) = bell.changed() => {
+                    return if self.is_logged_out(reader, heard).await {
+                        News::LoggedOut
+                    } else {
+                        News::Maybe
+                    };
+                }
                 Ok(()) = typing.changed() => {
                     let rooms = self.typing.changed_since(*typed);
                     if self.inboxes.follows_any(localpart, &rooms) {
-                        return;
+                        return News::Maybe;
                     }
                 }
                 Ok(()) = presence.changed() => {
                     if self.presences.has_news(localpart, *present) {
-                        return;
+                        return News::Maybe;
                     }
                 }
                 else => std::future::pending().await,
             }
         }
+    }
+
+    /// Whether the device was logged out after the position. Asks the store only if something
+    /// happened to the user outside of rooms.
+    async fn is_logged_out(&self, reader: &Reader, since: u64) -> bool {
+        let localpart = reader.user.localpart().to_owned();
+        let Some(device) = reader.device.clone() else { return false };
+        if let Some(Changes::Some { outside: false, .. }) = self.inboxes.known(&localpart, since) {
+            return false;
+        }
+        let known = move |rows: &Snapshot| store::devices::get(rows, &localpart, device.as_str());
+        // Whoever cannot ask goes on, and fails by the next look at the store.
+        matches!(self.context.store.read(known).await, Ok(None))
     }
 
     async fn gather(

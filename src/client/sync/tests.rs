@@ -152,3 +152,21 @@ async fn a_stranger_is_refused_in_the_words_of_the_specification() {
     let (status, body) = case.server.get("/_matrix/client/v3/sync?since=nonsense", &mallory).await;
     assert_eq!((status.as_u16(), body["errcode"].as_str().unwrap()), (400, "M_INVALID_PARAM"));
 }
+
+#[tokio::test]
+async fn a_device_that_is_logged_out_is_told_nothing_more() {
+    let case = Case::new().await;
+    let (_, start) = case.server.get("/_matrix/client/v3/sync", &case.bob).await;
+    let next = start["next_batch"].as_str().unwrap();
+    let path = format!("/_matrix/client/v3/sync?timeout=60000&since={next}");
+    let waiting = case.server.get(&path, &case.bob);
+    let leaving = async {
+        tokio::task::yield_now().await;
+        let logout = "/_matrix/client/v3/logout";
+        let (status, body) = case.server.ask("POST", logout, &case.bob, json!({})).await;
+        assert!(status.is_success(), "{body}");
+        case.send(&case.alice, "t1", "not for a device that is gone").await
+    };
+    let ((status, body), _) = tokio::join!(waiting, leaving);
+    assert_eq!((status.as_u16(), &body["errcode"]), (401, &json!("M_UNKNOWN_TOKEN")));
+}

@@ -11,7 +11,7 @@ use std::{sync::Arc, time::Duration};
 use kv::{CommitError, StoreError};
 use tokio::time::Instant;
 
-use super::{SyncError, SyncQuery, Syncs, TIMEOUT_MAX, token::SyncToken};
+use super::{News, SyncError, SyncQuery, Syncs, TIMEOUT_MAX, token::SyncToken};
 use crate::reader::Reader;
 
 pub mod answer;
@@ -33,6 +33,8 @@ pub enum SlidingError {
     /// The device must begin anew.
     #[error("the position is not known")]
     UnknownPosition,
+    #[error("the device was logged out")]
+    LoggedOut,
     #[error(transparent)]
     Commit(#[from] CommitError),
     #[error(transparent)]
@@ -70,9 +72,11 @@ impl Syncs {
                 answer.pos = self.connections.keep(&reader, request.conn_id(), &told, now);
                 return Ok(answer);
             }
-            let news = self.news(reader.user.localpart(), &mut bell, &mut ephemeral);
+            let news = self.news(&reader, &mut bell, &mut ephemeral);
             // When the time is over, the answer tells the new position.
-            let _ = tokio::time::timeout_at(deadline, news).await;
+            if let Ok(News::LoggedOut) = tokio::time::timeout_at(deadline, news).await {
+                return Err(SlidingError::LoggedOut);
+            }
         }
     }
 
@@ -115,6 +119,7 @@ impl From<SyncError> for SlidingError {
     fn from(error: SyncError) -> Self {
         match error {
             SyncError::BadToken => Self::UnknownPosition,
+            SyncError::LoggedOut => Self::LoggedOut,
             SyncError::Commit(error) => Self::Commit(error),
             SyncError::Store(error) => Self::Store(error),
         }

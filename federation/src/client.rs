@@ -96,6 +96,10 @@ impl FederationClient {
         Self { context, transport, contacts }
     }
 
+    pub(crate) fn context(&self) -> &Context {
+        &self.context
+    }
+
     /// Signs and sends the request. A server that failed lately is not called.
     pub async fn send<R>(
         &self,

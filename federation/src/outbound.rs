@@ -10,7 +10,7 @@
 //! something for its server up to `dispatched` is among them.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::Duration,
 };
@@ -77,7 +77,7 @@ struct State {
     dispatching: bool,
     /// The servers that lacked something at the start have their lanes.
     ready: bool,
-    lanes: HashMap<OwnedServerName, Lane>,
+    lanes: BTreeMap<OwnedServerName, Lane>,
 }
 
 #[derive(Default)]
@@ -173,7 +173,9 @@ impl Sender {
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                () = inner.news.notified() => inner.dispatch().await,
+                // In this order, so that a simulation can be repeated: what is rare comes first.
+                biased;
+                _ = tick.tick(), if inner.has_waiting_lanes() => inner.start_lanes(),
                 change = typing.recv() => match change {
                     Ok(change) => inner.tell_typing(&change).await,
                     // What was missed is no longer true.
@@ -186,7 +188,7 @@ impl Sender {
                     Err(broadcast::error::RecvError::Lagged(_)) => {}
                     Err(broadcast::error::RecvError::Closed) => return,
                 },
-                _ = tick.tick(), if inner.has_waiting_lanes() => inner.start_lanes(),
+                () = inner.news.notified() => inner.dispatch().await,
             }
         }
     }

@@ -16,6 +16,12 @@ pub trait Engine: Send + Sync + 'static {
     /// for threads on which that is allowed.
     fn snapshot(&self) -> Box<dyn Reader>;
 
+    /// Whether what takes long is done on threads of its own. A simulation, in which one seed must
+    /// always give the same run, says no: then all of it happens where it is asked for.
+    fn has_threads(&self) -> bool {
+        true
+    }
+
     /// Puts the batch (its keys already prefixed) into the queue of commits, in the order of the
     /// calls, and returns at once. The future resolves when the batch is durable or refused;
     /// dropping it takes nothing back.

@@ -39,12 +39,25 @@ impl Store {
         E: From<StoreError> + Send + 'static,
     {
         let store = self.clone();
-        match tokio::task::spawn_blocking(move || gather(&store.snapshot())).await {
-            Ok(result) => result,
+        let gathered = self.aside(move || gather(&store.snapshot())).await;
+        gathered.unwrap_or_else(|| Err(StoreError::Read("the server is stopping".into()).into()))
+    }
+
+    /// Does work that may wait for the disk, or that takes long, where it holds up nobody else.
+    /// `None` when the process is stopping.
+    pub async fn aside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        if !self.engine.has_threads() {
+            return Some(work());
+        }
+        match tokio::task::spawn_blocking(work).await {
+            Ok(result) => Some(result),
             Err(panicked) if panicked.is_panic() => {
                 std::panic::resume_unwind(panicked.into_panic())
             }
-            Err(_) => Err(StoreError::Read("the server is stopping".into()).into()),
+            Err(_) => None,
         }
     }
 

@@ -45,6 +45,14 @@ impl Context {
         user.server_name() == self.server_name
     }
 
+    /// Does work that takes long where it holds up nobody else; `None` when the process is stopping.
+    pub async fn aside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        self.store.aside(work).await
+    }
+
     /// Gathers, decides and commits. `decide` reads a snapshot, fills the batch and says what it
     /// changes; when a precondition of the batch no longer holds at the commit, it is asked again.
     /// It must not read the clock or draw ids: what it uses is drawn before.

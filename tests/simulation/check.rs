@@ -1,0 +1,268 @@
+//! What must be true in the end.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ruma::{OwnedEventId, OwnedRoomId};
+use store::events::Standing;
+
+use crate::{
+    books::Book,
+    ledger::Acknowledged,
+    run::{Sabotage, World},
+    sight,
+};
+
+/// How much there was to check.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub acknowledged: usize,
+    pub events: usize,
+    pub soft_failed: usize,
+    pub shown: usize,
+    pub states_compared: usize,
+}
+
+/// The books of all homeservers on one room, by the homeservers' numbers.
+pub struct Library {
+    pub room: OwnedRoomId,
+    pub books: BTreeMap<usize, Book>,
+    names: BTreeMap<usize, String>,
+    /// The previous events of every event that anybody has in the room's graph.
+    graph: BTreeMap<OwnedEventId, Vec<OwnedEventId>>,
+}
+
+impl Library {
+    async fn read(world: &World, room: &OwnedRoomId) -> Self {
+        let mut library = Self {
+            room: room.clone(),
+            books: BTreeMap::new(),
+            names: BTreeMap::new(),
+            graph: BTreeMap::new(),
+        };
+        for home in &world.homes {
+            let running = home.running.as_ref().expect("everybody runs");
+            if let Some(book) = Book::read(&running.federation.services.rooms, room).await {
+                for (event, kept) in &book.events {
+                    library.graph.insert(event.clone(), kept.prev.clone());
+                }
+                library.books.insert(home.number, book);
+                library.names.insert(home.number, home.name.to_string());
+            }
+        }
+        library
+    }
+
+    /// The homeservers that think that they are in the room.
+    fn residents(&self) -> impl Iterator<Item = (usize, &str, &Book)> {
+        self.books.iter().filter_map(|(home, book)| {
+            let name = &self.names[home];
+            book.is_resident(name).then_some((*home, name.as_str(), book))
+        })
+    }
+
+    /// Whether homeservers may differ about a redaction of the event: who had what forbids the
+    /// redaction first does not let it take effect.
+    fn is_disputed(&self, event: &OwnedEventId) -> bool {
+        self.books.values().any(|book| {
+            book.events.values().any(|redaction| {
+                redaction.redacts.as_ref() == Some(event)
+                    && redaction.standing != Standing::Accepted
+            })
+        })
+    }
+
+    /// Whether one event is the other or stands before it in the graph.
+    fn is_before(&self, event: &OwnedEventId, later: &OwnedEventId) -> bool {
+        let mut seen = BTreeSet::new();
+        let mut wave = vec![later];
+        while let Some(next) = wave.pop() {
+            if next == event {
+                return true;
+            }
+            if seen.insert(next) {
+                wave.extend(self.graph.get(next).into_iter().flatten());
+            }
+        }
+        false
+    }
+}
+
+/// Without another word said: whatever was acknowledged is where it was acknowledged, and has
+/// arrived wherever it had to be sent.
+pub async fn delivered(world: &World) -> Vec<String> {
+    let mut complaints = world.ledger.contradictions();
+    let entries = world.ledger.entries();
+    for room in &world.rooms {
+        let library = Library::read(world, &room.id).await;
+        for entry in entries.iter().filter(|entry| entry.room == room.id) {
+            complaints.extend(not_delivered(&library, entry));
+        }
+    }
+    complaints
+}
+
+fn not_delivered(library: &Library, entry: &Acknowledged) -> Vec<String> {
+    let Acknowledged { room, event, home, what } = entry;
+    let mut complaints = Vec::new();
+    let Some(origin) = library.books.get(home) else {
+        return vec![format!("s{home} lost all of {room}")];
+    };
+    let Some(kept) = origin.events.get(event) else {
+        return vec![format!("s{home} lost {event} of {room}: {what}")];
+    };
+    // An invitation is sent by another server than the one that it was acknowledged by, at times
+    // when the room has gone on.
+    if kept.standing != Standing::Accepted {
+        return Vec::new();
+    }
+    let Some(before) = origin.before(event) else { return complaints };
+    let addressed = origin.joined_servers(before);
+    for (other, name, book) in library.residents() {
+        let Some(since) = &book.since else { continue };
+        let knew = addressed.contains_key(name) && library.is_before(since, event);
+        let has = book.events.get(event).is_some_and(|kept| kept.standing != Standing::Outlier);
+        if knew && !has {
+            complaints.push(format!("{event} of s{home} did not come to s{other}: {what}"));
+        }
+    }
+    complaints
+}
+
+/// Everybody in a room has the same state and the same events, and nobody is shown what is not
+/// for him.
+pub async fn converged(
+    world: &World,
+    sabotage: Option<Sabotage>,
+    counts: &mut Counts,
+) -> Vec<String> {
+    let mut complaints = delivered(world).await;
+    counts.acknowledged = world.ledger.entries().len();
+    for room in &world.rooms {
+        let library = Library::read(world, &room.id).await;
+        for book in library.books.values() {
+            counts.events += book.events.len();
+            let failed = |kept: &&crate::books::Kept| kept.standing == Standing::SoftFailed;
+            counts.soft_failed += book.events.values().filter(failed).count();
+        }
+        for (home, name, book) in library.residents() {
+            complaints.extend(inconsistencies(home, name, book));
+        }
+        complaints.extend(different_states(&library, counts));
+        complaints.extend(different_events(&library));
+        let (shown, seen) = sight::forbidden(world, &library, sabotage).await;
+        complaints.extend(shown);
+        counts.shown += seen;
+    }
+    complaints
+}
+
+/// What a homeserver keeps beside the state must say the same as the state.
+fn inconsistencies(home: usize, name: &str, book: &Book) -> Vec<String> {
+    let mut complaints = Vec::new();
+    let joined = book.joined_servers(&book.state);
+    let counted: BTreeMap<String, u64> = book
+        .servers
+        .iter()
+        .filter(|(_, joined)| **joined > 0)
+        .map(|(s, j)| (s.clone(), *j))
+        .collect();
+    if joined != counted {
+        complaints.push(format!("s{home} counts {counted:?}, its state says {joined:?}"));
+    }
+    let here = book.state.keys().filter(|(event_type, user)| {
+        event_type == "m.room.member"
+            && user.ends_with(&format!(":{name}"))
+            && book.membership(&book.state, user) == "join"
+    });
+    let here: BTreeSet<String> = here.map(|(_, user)| user.clone()).collect();
+    if here != book.joined_here {
+        complaints.push(format!("s{home} lists {:?}, its state says {here:?}", book.joined_here));
+    }
+    complaints
+}
+
+fn different_states(library: &Library, counts: &mut Counts) -> Vec<String> {
+    let mut complaints = Vec::new();
+    let mut residents = library.residents();
+    let Some((first, _, model)) = residents.next() else { return complaints };
+    for (home, _, book) in residents {
+        counts.states_compared += 1;
+        for event in book.state.values() {
+            let content = |book: &Book| book.events.get(event).map(|kept| kept.content.clone());
+            if model.events.contains_key(event)
+                && content(book) != content(model)
+                && !library.is_disputed(event)
+            {
+                complaints.push(format!(
+                    "{}: {event} says {:?} on s{home} and {:?} on s{first}",
+                    library.room,
+                    content(book),
+                    content(model)
+                ));
+            }
+        }
+        if book.state == model.state {
+            continue;
+        }
+        let places: BTreeSet<_> = book.state.keys().chain(model.state.keys()).collect();
+        for place in places {
+            let (ours, theirs) = (book.state.get(place), model.state.get(place));
+            if ours != theirs {
+                let room = &library.room;
+                complaints.push(format!(
+                    "{room}: {place:?} is {ours:?} on s{home} and {theirs:?} on s{first}"
+                ));
+            }
+        }
+    }
+    complaints
+}
+
+fn different_events(library: &Library) -> Vec<String> {
+    let mut complaints = Vec::new();
+    for (home, _, book) in library.residents() {
+        for (event, kept) in &book.events {
+            if kept.standing != Standing::Accepted {
+                continue;
+            }
+            for (other, _, theirs) in library.residents() {
+                // What is from before it came is history, which it fetches when somebody looks.
+                let Some(since) = &theirs.since else { continue };
+                let is_history = kept.depth < theirs.events[since].depth;
+                if other == home || is_history || library.is_before(event, since) {
+                    continue;
+                }
+                complaints.extend(difference(library, (home, event, kept), other, theirs));
+            }
+        }
+    }
+    complaints
+}
+
+fn difference(
+    library: &Library,
+    (home, event, kept): (usize, &OwnedEventId, &crate::books::Kept),
+    other: usize,
+    theirs: &Book,
+) -> Option<String> {
+    let what = format!("{}: {event} ({} of {})", library.room, kept.what, kept.sender);
+    let Some(their) = theirs.events.get(event) else {
+        return Some(format!("{what} is on s{home} and not on s{other}"));
+    };
+    match their.standing {
+        Standing::Accepted => {}
+        // Who had the event that forbids it first does not show it. It has it all the same.
+        Standing::SoftFailed => return None,
+        Standing::Rejected | Standing::Outlier => {
+            return Some(format!("{what} is {:?} on s{other}", their.standing));
+        }
+    }
+    let redacted_alike = kept.redacted == their.redacted;
+    if !redacted_alike && !library.is_disputed(event) {
+        return Some(format!(
+            "{what}: redacted is {} on s{home} and {} on s{other}",
+            kept.redacted, their.redacted
+        ));
+    }
+    None
+}

@@ -1,0 +1,115 @@
+//! Who may see what, told a second time: the rules of history visibility, in their own words and
+//! independent of those that the homeserver uses.
+//!
+//! <https://spec.matrix.org/v1.19/client-server-api/#room-history-visibility>
+
+use std::collections::BTreeSet;
+
+use ruma::{OwnedEventId, OwnedUserId};
+use serde_json::Value;
+use services::{
+    filter::EventFilter,
+    reader::Reader,
+    timeline::{Direction, MessagesQuery},
+};
+use store::events::Standing;
+
+use crate::{
+    books::{Book, State},
+    check::Library,
+    home::Running,
+    run::{Sabotage, World},
+};
+
+/// Events of a page, and pages that are read at most.
+const PAGE: u64 = 100;
+const PAGES_MAX: usize = 50;
+
+/// What somebody is shown that he must not see; and how many events were shown.
+pub async fn forbidden(
+    world: &World,
+    library: &Library,
+    sabotage: Option<Sabotage>,
+) -> (Vec<String>, usize) {
+    let (mut complaints, mut seen) = (Vec::new(), 0);
+    for person in &world.people {
+        let Some(book) = library.books.get(&person.home) else { continue };
+        let running = world.homes[person.home].running.as_ref().expect("everybody runs");
+        let shown = match sabotage {
+            Some(Sabotage::ShowEverything) => everything(book),
+            _ => shown(running, &person.id, library).await,
+        };
+        for event in &shown {
+            seen += 1;
+            if !may_see(book, event, person.id.as_str()) {
+                let what = &book.events[event].what;
+                complaints
+                    .push(format!("{}: {} is shown {event} ({what})", library.room, person.id));
+            }
+        }
+    }
+    (complaints, seen)
+}
+
+/// Everything that /messages answers.
+async fn shown(running: &Running, user: &OwnedUserId, library: &Library) -> BTreeSet<OwnedEventId> {
+    let reader = Reader { user: user.clone(), device: None };
+    let mut events = BTreeSet::new();
+    let mut from = None;
+    for _ in 0..PAGES_MAX {
+        let query = MessagesQuery {
+            room_id: library.room.clone(),
+            from: from.clone(),
+            to: None,
+            direction: Direction::Backward,
+            limit: Some(PAGE),
+            filter: EventFilter::default(),
+        };
+        let timelines = &running.federation.services.timelines;
+        let Ok(page) = timelines.messages(reader.clone(), query).await else { break };
+        for event in &page.chunk {
+            let event: Value = serde_json::from_str(event.get()).expect("JSON");
+            events.insert(event["event_id"].as_str().expect("an id").try_into().expect("an id"));
+        }
+        if page.end.is_none() || page.end == from {
+            break;
+        }
+        from = page.end;
+    }
+    events
+}
+
+fn everything(book: &Book) -> BTreeSet<OwnedEventId> {
+    let accepted = book.events.iter().filter(|(_, kept)| kept.standing == Standing::Accepted);
+    accepted.map(|(event, _)| event.clone()).collect()
+}
+
+fn may_see(book: &Book, event: &OwnedEventId, user: &str) -> bool {
+    let Some(kept) = book.events.get(event) else { return false };
+    if kept.standing != Standing::Accepted {
+        return false;
+    }
+    let states = [kept.before, kept.after].into_iter().flatten();
+    // Of a member event or a change of the visibility itself, the wider of the two moments holds.
+    states
+        .filter_map(|root| book.states.get(&root))
+        .any(|state| allows(book, kept.order, state, user))
+}
+
+fn allows(book: &Book, order: Option<store::events::Order>, state: &State, user: &str) -> bool {
+    let membership = book.membership(state, user);
+    match (book.visibility(state).as_str(), membership.as_str()) {
+        ("world_readable", _) | (_, "join") | ("invited", "invite") => true,
+        ("joined" | "invited", _) => false,
+        // Shared: whoever joins later sees what was before.
+        _ => joined_after(book, order, user),
+    }
+}
+
+/// Whether the user was in the room at any time after this place in the timeline.
+fn joined_after(book: &Book, order: Option<store::events::Order>, user: &str) -> bool {
+    let later = book.events.values().filter(|kept| kept.order > order);
+    let mut after = later.filter_map(|kept| book.states.get(&kept.after?));
+    after.any(|state| book.membership(state, user) == "join")
+        || book.membership(&book.state, user) == "join"
+}

@@ -75,6 +75,14 @@ pub enum KeyError {
     Identity(#[from] IdentityError),
 }
 
+/// The keys that may verify an event.
+#[derive(Debug)]
+pub struct EventKeys {
+    pub keys: PublicKeyMap,
+    /// Others could not be had now, and may exist.
+    pub some_may_come: bool,
+}
+
 /// The keys that one homeserver knows.
 pub struct Keys {
     context: Context,
@@ -122,12 +130,13 @@ impl Keys {
     }
 
     /// The keys that verify an event: those of each of these (server, key id) that were in use
-    /// when the event claims to have been sent. What cannot be had is left out.
+    /// when the event claims to have been sent.
     pub async fn of_events(
         &self,
         wanted: impl IntoIterator<Item = (OwnedServerName, String, u64)>,
-    ) -> PublicKeyMap {
+    ) -> EventKeys {
         let mut keys = PublicKeyMap::new();
+        let mut some_may_come = false;
         let mut fetched = stream::iter(wanted)
             .map(async |(server, key_id, sent_ms)| {
                 let key = self.key(&server, &key_id, When::At(sent_ms)).await;
@@ -141,11 +150,12 @@ impl Keys {
                     of_server.insert(key_id, Base64::new(key.to_vec()));
                 }
                 Err(error) => {
+                    some_may_come |= !matches!(error, KeyError::NoSuchKey);
                     tracing::debug!(%server, key_id, error = &error as &dyn std::error::Error, "no key");
                 }
             }
         }
-        keys
+        EventKeys { keys, some_may_come }
     }
 
     /// Our own key document, signed now.

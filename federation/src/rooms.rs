@@ -33,7 +33,7 @@ use services::rooms::{
     public::{PublicRooms, Wanted},
     remote::{
         JOIN_TIMEOUT, JoinAnswer, Proposal, RawState, RemoteError, RemoteRooms, StateIds, Template,
-        template_of,
+        Verified, template_of,
     },
     spaces::Level,
 };
@@ -75,7 +75,7 @@ impl RemoteRooms for RemoteServers {
         &'a self,
         events: Vec<Box<RawValue>>,
         version: RoomVersion,
-    ) -> Asked<'a, Vec<Pdu>> {
+    ) -> Asked<'a, Verified> {
         Box::pin(async move { Ok(self.verify_events(events, version).await) })
     }
 

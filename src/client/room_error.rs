@@ -96,6 +96,7 @@ impl From<RemoteError> for Error {
             }
             error @ (RemoteError::Refused { .. }
             | RemoteError::Unreachable
+            | RemoteError::NoKeys
             | RemoteError::BadAnswer(_)) => Self(bad_gateway().caused_by(error)),
         }
     }

@@ -66,13 +66,15 @@ pub async fn stage(
     }
 }
 
-/// What waits for the room, oldest first.
+/// What waits for the room, oldest first, and came after a row.
 pub async fn of_room(
     context: &Context,
     room: RoomNumber,
+    after: Option<StagedKey>,
     limit: usize,
 ) -> Result<Vec<(StagedKey, Staged)>, StagedError> {
-    Ok(context.store.read(move |snapshot| rows::of_room(snapshot, room, limit)).await?)
+    let read = move |snapshot: &kv::Snapshot| rows::of_room(snapshot, room, after.as_ref(), limit);
+    Ok(context.store.read(read).await?)
 }
 
 /// The rooms for which something waits.

@@ -18,7 +18,7 @@ pub struct Staged {
 }
 
 /// Names a row.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct StagedKey(Bytes);
 
 /// Lets the event wait. `index` is its place among those of the same batch.
@@ -31,14 +31,16 @@ pub fn put(batch: &mut Batch, room: RoomNumber, index: u16, staged: &Staged) {
     });
 }
 
-/// What waits for the room, oldest first.
+/// What waits for the room, oldest first, and came after a row.
 pub fn of_room(
     snapshot: &Snapshot,
     room: RoomNumber,
+    after: Option<&StagedKey>,
     limit: usize,
 ) -> Result<Vec<(StagedKey, Staged)>, StoreError> {
     let prefix = KeyWriter::new().u64(room.0).finish();
-    let page = snapshot.scan(STAGED, &prefix, &kv::after_prefix(&prefix), false, limit)?;
+    let from = after.map_or_else(|| prefix.clone(), |StagedKey(key)| kv::after_prefix(key));
+    let page = snapshot.scan(STAGED, &from, &kv::after_prefix(&prefix), false, limit)?;
     let item = |(key, row): (Bytes, Bytes)| Ok((StagedKey(key), value::decode(&row)?));
     page.rows.into_iter().map(item).collect()
 }

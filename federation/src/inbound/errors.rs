@@ -54,7 +54,7 @@ pub(crate) fn join(error: JoinError) -> Error {
 pub(crate) fn remote(error: &RemoteError) -> Error {
     match error {
         RemoteError::BadAnswer(what) => Error::forbidden(*what),
-        RemoteError::Unreachable | RemoteError::Refused { .. } => {
+        RemoteError::Unreachable | RemoteError::NoKeys | RemoteError::Refused { .. } => {
             Error::new(StatusCode::BAD_GATEWAY, ErrorKind::Unknown, "Another server did not help")
         }
     }

@@ -1,13 +1,13 @@
 //! Whether events are from whom they say: format, signatures and hash, each with the keys that were
 //! in use when the event was sent.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use futures_util::{StreamExt, stream};
 use model::{pdu::Pdu, room_version::RoomVersion, verify::Unverified};
 use ruma::{OwnedServerName, signatures::PublicKeyMap};
 use serde_json::value::RawValue;
-use services::rooms::remote::RemoteError;
+use services::rooms::remote::{RemoteError, Verified};
 
 use super::RemoteServers;
 use crate::keys::When;
@@ -27,7 +27,11 @@ impl RemoteServers {
         let event = Unverified::read(json, version)
             .map_err(|_| RemoteError::BadAnswer("not an event of the room's version"))?;
         let keys = self.keys.of_events(wanted(&event)).await;
-        check(event, &keys).ok_or(RemoteError::BadAnswer("an event that is not authentic"))
+        let otherwise = match keys.some_may_come {
+            true => RemoteError::NoKeys,
+            false => RemoteError::BadAnswer("an event that is not authentic"),
+        };
+        check(event, &keys.keys).ok_or(otherwise)
     }
 
     /// Those of the events that are authentic.
@@ -35,24 +39,27 @@ impl RemoteServers {
         &self,
         events: Vec<Box<RawValue>>,
         version: RoomVersion,
-    ) -> Vec<Pdu> {
-        let mut verified = Vec::with_capacity(events.len());
+    ) -> Verified {
+        let mut verified = Verified::default();
         let mut events = events.into_iter();
         loop {
             let chunk: Vec<_> = events.by_ref().take(CHECKED_AT_ONCE).collect();
             if chunk.is_empty() {
                 return verified;
             }
-            verified.extend(self.verify_chunk(chunk, version).await);
+            let chunk = self.verify_chunk(chunk, version).await;
+            verified.events.extend(chunk.events);
+            verified.some_lack_keys |= chunk.some_lack_keys;
         }
     }
 
-    async fn verify_chunk(&self, events: Vec<Box<RawValue>>, version: RoomVersion) -> Vec<Pdu> {
+    async fn verify_chunk(&self, events: Vec<Box<RawValue>>, version: RoomVersion) -> Verified {
         let read = move || -> Vec<Unverified> {
             let read = |json: Box<RawValue>| Unverified::read(json.get().as_bytes(), version).ok();
             events.into_iter().filter_map(read).collect()
         };
-        let Ok(events) = tokio::task::spawn_blocking(read).await else { return Vec::new() };
+        let context = self.client.context();
+        let Some(events) = context.aside(read).await else { return Verified::default() };
         self.fetch_keys(&events).await;
         let mut with_keys = Vec::with_capacity(events.len());
         for event in events {
@@ -60,15 +67,21 @@ impl RemoteServers {
             with_keys.push((event, keys));
         }
         let check = move || {
-            let events = with_keys.into_iter();
-            events.filter_map(|(event, keys)| check(event, &keys)).collect()
+            let mut verified = Verified::default();
+            for (event, keys) in with_keys {
+                match check(event, &keys.keys) {
+                    Some(event) => verified.events.push(event),
+                    None => verified.some_lack_keys |= keys.some_may_come,
+                }
+            }
+            verified
         };
-        tokio::task::spawn_blocking(check).await.unwrap_or_default()
+        context.aside(check).await.unwrap_or_default()
     }
 
     /// Asks several servers at once for the keys that these events need.
     async fn fetch_keys(&self, events: &[Unverified]) {
-        let needed: HashSet<(OwnedServerName, String)> =
+        let needed: BTreeSet<(OwnedServerName, String)> =
             events.iter().flat_map(wanted).map(|(server, key_id, _)| (server, key_id)).collect();
         let fetching = stream::iter(needed).map(async |(server, key_id)| {
             // Whether it is there will be seen when each event asks for it.

@@ -6,7 +6,10 @@ use model::pdu::Pdu;
 use ruma::{OwnedEventId, OwnedServerName, ServerName};
 use store::events::{self, Order};
 
-use super::{Arrival, Room, Rooms, WriteError, receive::ReceiveError};
+use super::{
+    Arrival, Room, Rooms, WriteError,
+    receive::{Patience, ReceiveError, of_room},
+};
 
 /// Events asked for at once.
 const EVENTS_ASKED: u32 = 100;
@@ -25,7 +28,10 @@ impl Rooms {
         for server in self.servers_with_history(room).await? {
             let asked = remote.backfill(&server, &room.id, &gap, EVENTS_ASKED).await;
             let events = match asked {
-                Ok(events) => self.verified(remote, room, events).await?,
+                Ok(events) => {
+                    let verified = remote.verify_all(events, room.version).await;
+                    of_room(room, verified.map_err(ReceiveError::from)?.events).collect()
+                }
                 Err(error) => {
                     tracing::info!(%server, room_id = %room.id, %error, "no history given");
                     continue;
@@ -52,7 +58,8 @@ impl Rooms {
         let oldest = next - i64::try_from(events.len()).unwrap_or(i64::MAX) + 1;
         let mut added = 0;
         for (event, order) in events.iter().zip(oldest..) {
-            match self.receive_one(room, server, event, Arrival::Backfilled(order)).await {
+            let arrival = (Arrival::Backfilled(order), Patience::AtLast);
+            match self.receive_one(room, server, event, arrival).await {
                 Ok(super::receive::Received::Known) => {}
                 Ok(_) => added += 1,
                 Err(error) => {
@@ -88,7 +95,11 @@ impl Rooms {
         Ok(gap.await?)
     }
 
-    async fn servers_with_history(&self, room: &Room) -> Result<Vec<OwnedServerName>, WriteError> {
+    /// Other servers in the room.
+    pub(super) async fn servers_with_history(
+        &self,
+        room: &Room,
+    ) -> Result<Vec<OwnedServerName>, WriteError> {
         let ours = self.context().server_name.clone();
         let servers =
             self.read(room.number, |rows| store::memberships::servers(rows.snapshot, rows.room));

@@ -143,7 +143,7 @@ impl Rooms {
         };
         let event = Arc::new(event);
         let state_ids = self.verify_state(remote, &event, version, answer.state).await?;
-        let chain = remote.verify_all(answer.auth_chain, version).await?;
+        let chain = remote.verify_all(answer.auth_chain, version).await?.events;
         let chain = chain.into_iter().filter(|pdu| pdu.room_id == event.room_id).map(Arc::new);
         let mut all: Vec<Arc<Pdu>> = state_ids.iter().cloned().chain(chain).collect();
         let mut seen = HashSet::new();
@@ -169,7 +169,7 @@ impl Rooms {
         version: RoomVersion,
         state: Vec<Box<serde_json::value::RawValue>>,
     ) -> Result<Vec<Arc<Pdu>>, JoinError> {
-        let state = remote.verify_all(state, version).await?;
+        let state = remote.verify_all(state, version).await?.events;
         let state: Vec<Arc<Pdu>> = state.into_iter().map(Arc::new).collect();
         if state.iter().any(|pdu| pdu.room_id != event.room_id || !pdu.is_state()) {
             return Err(RemoteError::BadAnswer("state of another room").into());

@@ -1,17 +1,17 @@
 //! Taking in events of other servers: what they stand on is fetched first, then they are judged.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+};
 
 use kv::StoreError;
 use model::pdu::Pdu;
-use ruma::{OwnedEventId, ServerName};
+use ruma::{OwnedEventId, OwnedServerName, ServerName};
 use serde_json::value::RawValue;
 use store::events::{self, Standing};
 
-use super::{
-    Arrival, Room, Rooms, WriteError,
-    remote::{RemoteError, RemoteRooms},
-};
+use super::{Arrival, Room, Rooms, WriteError, remote::RemoteError};
 
 /// What became of an event that another server sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +32,26 @@ pub enum ReceiveError {
     Incomplete,
     #[error(transparent)]
     Write(#[from] WriteError),
+}
+
+impl ReceiveError {
+    /// Whether the same may succeed later.
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::Remote(error) => error.may_pass(),
+            Self::Incomplete => true,
+            Self::Write(_) => false,
+        }
+    }
+}
+
+/// How much of an event's past must be here before it is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// Everything that can be had sooner or later: what fails now may be tried again.
+    Strict,
+    /// What can be had now.
+    AtLast,
 }
 
 /// Events asked for at once to fill a gap.
@@ -58,6 +78,7 @@ impl Rooms {
         room: &Arc<Room>,
         origin: &ServerName,
         pdu: Pdu,
+        patience: Patience,
     ) -> Result<Received, ReceiveError> {
         let pdu = Arc::new(pdu);
         let missing = self.missing(room, &pdu).await?;
@@ -65,14 +86,17 @@ impl Rooms {
             return Ok(Received::Known);
         }
         if !missing.prev.is_empty() {
-            self.fill_gap(room, origin, &pdu, &missing).await?;
+            let filled = self.fill_gap(room, origin, &pdu, &missing).await;
+            if patience == Patience::Strict {
+                filled?;
+            }
             // Who sends an event has what it follows. A state that its server tells us in place of
             // that is not looked at: events that are not valid would come into the room with it.
             if !self.missing(room, &pdu).await?.prev.is_empty() {
                 return Err(ReceiveError::Incomplete);
             }
         }
-        self.receive_one(room, origin, &pdu, Arrival::New).await
+        self.receive_one(room, origin, &pdu, (Arrival::New, patience)).await
     }
 
     /// Takes in an event, fetching the state before it if its previous events are not here.
@@ -81,7 +105,7 @@ impl Rooms {
         room: &Arc<Room>,
         origin: &ServerName,
         pdu: &Arc<Pdu>,
-        arrival: Arrival,
+        (arrival, patience): (Arrival, Patience),
     ) -> Result<Received, ReceiveError> {
         let missing = self.missing(room, pdu).await?;
         if missing.known {
@@ -92,7 +116,7 @@ impl Rooms {
         }
         let mut told = Vec::new();
         for prev in &missing.prev {
-            told.push(self.fetch_state_after(room, origin, prev).await?);
+            told.push(self.fetch_state_after(room, origin, prev, patience).await?);
         }
         let pdu = Arc::clone(pdu);
         let present: Vec<OwnedEventId> =
@@ -147,8 +171,8 @@ impl Rooms {
         Ok(missing.await.map_err(WriteError::from)?)
     }
 
-    /// Asks for the events between ours and this one, and takes them in. What cannot be had is not
-    /// an error: then the state before the oldest of them is asked for.
+    /// Asks for the events between ours and this one, and takes them in. What nobody has is not an
+    /// error: then the state before the oldest of them is asked for.
     async fn fill_gap(
         &self,
         room: &Arc<Room>,
@@ -157,28 +181,60 @@ impl Rooms {
         missing: &Missing,
     ) -> Result<(), ReceiveError> {
         let remote = self.remote()?;
-        let latest = [pdu.event_id.clone()];
-        let asked =
-            remote.missing_events(origin, &room.id, &latest, &missing.extremities, GAP_EVENTS_MAX);
-        let events = match asked.await {
-            Ok(events) => events,
-            Err(error) => {
-                tracing::info!(%origin, room_id = %room.id, %error, "gap was not filled");
-                return Ok(());
-            }
+        let Some((server, events)) = self.ask_for_gap(room, origin, pdu, missing).await? else {
+            return Ok(());
         };
-        let mut events = self.verified(remote, room, events).await?;
+        let verified = remote.verify_all(events, room.version).await?;
+        let mut events: Vec<Arc<Pdu>> = of_room(room, verified.events).collect();
         events.sort_by_key(|event| event.depth);
+        let mut failure = verified.some_lack_keys.then_some(RemoteError::NoKeys.into());
         for event in events {
             if event.event_id == pdu.event_id {
                 continue;
             }
+            let arrival = (Arrival::New, Patience::Strict);
             // One bad event of a gap must not keep the good ones out.
-            if let Err(error) = self.receive_one(room, origin, &event, Arrival::New).await {
-                tracing::info!(%origin, event_id = %event.event_id, %error, "event of a gap not taken in");
+            if let Err(error) = self.receive_one(room, &server, &event, arrival).await {
+                tracing::info!(%server, event_id = %event.event_id, %error, "event of a gap not taken in");
+                if error.may_pass() {
+                    failure = Some(error);
+                }
             }
         }
-        Ok(())
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// The events of a gap, from whoever has them. An error says that somebody may have them later,
+    /// `None` that nobody has.
+    async fn ask_for_gap(
+        &self,
+        room: &Arc<Room>,
+        origin: &ServerName,
+        pdu: &Arc<Pdu>,
+        missing: &Missing,
+    ) -> Result<Option<(OwnedServerName, Vec<Box<RawValue>>)>, ReceiveError> {
+        let remote = self.remote()?;
+        let latest = [pdu.event_id.clone()];
+        let asked =
+            remote.missing_events(origin, &room.id, &latest, &missing.extremities, GAP_EVENTS_MAX);
+        let mut failure = match asked.await {
+            Ok(events) => return Ok(Some((origin.to_owned(), events))),
+            Err(error) => error,
+        };
+        tracing::info!(%origin, room_id = %room.id, error = %failure, "gap was not filled");
+        // Others need not have the event, but may have those before it.
+        for server in self.servers_with_history(room).await? {
+            if server == origin {
+                continue;
+            }
+            match remote.backfill(&server, &room.id, &missing.prev, GAP_EVENTS_MAX).await {
+                Ok(events) if !events.is_empty() => return Ok(Some((server, events))),
+                Ok(_) => {}
+                Err(error) if error.may_pass() => failure = error,
+                Err(_) => {}
+            }
+        }
+        if failure.may_pass() { Err(failure.into()) } else { Ok(None) }
     }
 
     /// Fetches and stores the auth chain of an event.
@@ -196,7 +252,8 @@ impl Rooms {
                 Vec::new()
             }
         };
-        let mut chain = self.verified(remote, room, chain).await?;
+        let chain = remote.verify_all(chain, room.version).await?.events;
+        let mut chain: Vec<Arc<Pdu>> = of_room(room, chain).collect();
         let mut have: HashSet<OwnedEventId> =
             chain.iter().map(|event| event.event_id.clone()).collect();
         // What the chain does not hold is asked for one by one.
@@ -226,27 +283,39 @@ impl Rooms {
         room: &Arc<Room>,
         origin: &ServerName,
         event_id: &OwnedEventId,
+        patience: Patience,
     ) -> Result<Vec<OwnedEventId>, ReceiveError> {
         let remote = self.remote()?;
         let ids = remote.state_ids(origin, &room.id, event_id).await?;
-        let mut absent: HashSet<OwnedEventId> = HashSet::new();
+        let mut absent: BTreeSet<OwnedEventId> = BTreeSet::new();
         for id in ids.state.iter().chain(&ids.auth_chain) {
             if !self.is_stored(room, id).await? {
                 absent.insert(id.clone());
             }
         }
-        let mut events = Vec::new();
+        let mut raw = Vec::new();
+        let mut failure: Option<RemoteError> = None;
         if absent.len() > STATE_FETCHED_ONE_BY_ONE_MAX {
             let whole = remote.state(origin, &room.id, event_id).await?;
-            let all = whole.state.into_iter().chain(whole.auth_chain).collect();
-            events = self.verified(remote, room, all).await?;
+            raw.extend(whole.state.into_iter().chain(whole.auth_chain));
         } else {
             for id in &absent {
-                let Ok(event) = remote.event(origin, id).await else { continue };
-                events.extend(self.verified(remote, room, vec![event]).await?);
+                match remote.event(origin, id).await {
+                    Ok(event) => raw.push(event),
+                    Err(error) if error.may_pass() => failure = Some(error),
+                    Err(_) => {}
+                }
             }
         }
-        self.put_outliers(room, events).await?;
+        let verified = remote.verify_all(raw, room.version).await?;
+        if verified.some_lack_keys {
+            failure = Some(RemoteError::NoKeys);
+        }
+        self.put_outliers(room, of_room(room, verified.events).collect()).await?;
+        // On a state with holes, events would be judged wrongly, and for good.
+        if let Some(failure) = failure.filter(|_| patience == Patience::Strict) {
+            return Err(failure.into());
+        }
         let mut state = ids.state;
         // The state after the event holds the event itself, if it is one of state.
         if let Ok(event) = remote.event(origin, event_id).await {
@@ -281,17 +350,6 @@ impl Rooms {
         Ok(stored.await.map_err(WriteError::from)?)
     }
 
-    /// The events of this room among `events` whose signatures hold.
-    pub(super) async fn verified(
-        &self,
-        remote: &Arc<dyn RemoteRooms>,
-        room: &Room,
-        events: Vec<Box<RawValue>>,
-    ) -> Result<Vec<Arc<Pdu>>, ReceiveError> {
-        let events = remote.verify_all(events, room.version).await?;
-        Ok(events.into_iter().filter(|event| event.room_id == room.id).map(Arc::new).collect())
-    }
-
     /// Stores events that are only part of auth chains and states, each after its auth events.
     /// Events whose auth events are not to be had are left out.
     pub(super) async fn put_outliers(
@@ -315,6 +373,11 @@ impl Rooms {
         }
         Ok(())
     }
+}
+
+/// Those of the events that are of this room.
+pub(super) fn of_room(room: &Room, events: Vec<Pdu>) -> impl Iterator<Item = Arc<Pdu>> {
+    events.into_iter().filter(|event| event.room_id == room.id).map(Arc::new)
 }
 
 /// Events fetched one by one before the whole state is asked for.

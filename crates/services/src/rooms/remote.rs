@@ -25,6 +25,20 @@ pub enum RemoteError {
     Refused { status: u16, errcode: String, message: String, body: Option<Box<RawValue>> },
     #[error("the server's answer is not valid: {0}")]
     BadAnswer(&'static str),
+    /// Whether an event is authentic cannot be said now.
+    #[error("the keys that would verify the event cannot be had now")]
+    NoKeys,
+}
+
+impl RemoteError {
+    /// Whether the same may succeed later.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreachable | Self::NoKeys => true,
+            Self::Refused { status, .. } => *status == 429 || *status >= 500,
+            Self::BadAnswer(_) => false,
+        }
+    }
 }
 
 /// The memberships that a user of ours can propose through another homeserver.
@@ -69,6 +83,14 @@ pub struct StateIds {
     pub auth_chain: Vec<OwnedEventId>,
 }
 
+/// Those of many events that are authentic.
+#[derive(Debug, Default)]
+pub struct Verified {
+    pub events: Vec<Pdu>,
+    /// For others the keys could not be had: they may be authentic all the same.
+    pub some_lack_keys: bool,
+}
+
 pub type Asked<'a, T> = BoxFuture<'a, Result<T, RemoteError>>;
 
 /// Another homeserver, asked on behalf of ours. Raw events that it answers are not verified yet:
@@ -83,7 +105,7 @@ pub trait RemoteRooms: Send + Sync {
         &'a self,
         events: Vec<Box<RawValue>>,
         version: RoomVersion,
-    ) -> Asked<'a, Vec<Pdu>>;
+    ) -> Asked<'a, Verified>;
 
     fn make<'a>(
         &'a self,

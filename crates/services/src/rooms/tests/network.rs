@@ -21,9 +21,9 @@ use crate::{
     rooms::{
         Rooms,
         public::{PublicRooms, Wanted},
-        receive::{ReceiveError, Received},
+        receive::{Patience, ReceiveError, Received},
         remote::{
-            JoinAnswer, Proposal, RawState, RemoteError, RemoteRooms, StateIds, Template,
+            JoinAnswer, Proposal, RawState, RemoteError, RemoteRooms, StateIds, Template, Verified,
             template_of,
         },
         serve,
@@ -95,7 +95,7 @@ impl Network {
     ) -> Result<Received, ReceiveError> {
         let room = to.get(&event.room_id).await.unwrap();
         let event = self.check(&event.to_wire(), room.version).unwrap();
-        to.receive(&room, &from.context().server_name, event).await
+        to.receive(&room, &from.context().server_name, event, Patience::Strict).await
     }
 }
 
@@ -156,9 +156,10 @@ impl RemoteRooms for Port {
         &'a self,
         events: Vec<Box<RawValue>>,
         version: RoomVersion,
-    ) -> Asked<'a, Vec<Pdu>> {
+    ) -> Asked<'a, Verified> {
         Box::pin(async move {
-            Ok(events.iter().filter_map(|event| self.network.check(event, version).ok()).collect())
+            let events = events.iter().filter_map(|event| self.network.check(event, version).ok());
+            Ok(Verified { events: events.collect(), some_lack_keys: false })
         })
     }
 

@@ -2,7 +2,8 @@
 //!
 //! Rows are kept per parent *id*, because a child may be stored before its parent. The writer of a
 //! room calls [`put`] for every event that it puts into the timeline, and [`remove`] for every
-//! event that a redaction takes effect on; both ignore events that relate to nothing.
+//! event that a redaction takes effect on; both ignore events that relate to nothing. A redaction
+//! that comes before its event waits here, too.
 
 use bytes::Bytes;
 use kv::{Batch, KeyReader, KeyWriter, Op, Snapshot, StoreError};
@@ -89,6 +90,33 @@ pub fn remove(batch: &mut Batch, room: RoomNumber, order: Order, pdu: &Pdu) {
     }
 }
 
+/// Lets a redaction wait for the event that it redacts.
+pub fn put_redaction(
+    batch: &mut Batch,
+    room: RoomNumber,
+    target: &EventId,
+    redaction: EventNumber,
+) {
+    let key = KeyWriter::new().rest(redactions_prefix(room, target)).u64(redaction.0).finish();
+    batch.put(RELATION, key, value::encode(&()));
+}
+
+/// The redactions that wait for the event, in the order in which they came.
+pub fn redactions_of(
+    snapshot: &Snapshot,
+    room: RoomNumber,
+    target: &EventId,
+) -> Result<Vec<EventNumber>, StoreError> {
+    let prefix = redactions_prefix(room, target);
+    let mut redactions = Vec::new();
+    snapshot.scan_prefix(RELATION, &prefix, |key, _| {
+        let number = KeyReader(&key[prefix.len()..]).u64();
+        redactions.push(EventNumber(number.ok_or_else(|| value::corrupt("waiting redaction"))?));
+        Ok(())
+    })?;
+    Ok(redactions)
+}
+
 /// For each event, whether something that is bundled with it (a thread, an edit, a reference) may
 /// relate to it; one round trip.
 pub fn bundled<'a>(
@@ -171,10 +199,15 @@ const BUNDLED: u8 = 2;
 const COUNT: u8 = 3;
 const THREADS: u8 = 4;
 const PARTICIPANT: u8 = 5;
+const REDACTION: u8 = 6;
 
 fn children(room: RoomNumber, parent: &EventId, rel_type: &str) -> Bytes {
     let key = KeyWriter::new().u64(room.0).u8(CHILD);
     key.part(parent.as_str()).part(rel_type).finish()
+}
+
+fn redactions_prefix(room: RoomNumber, target: &EventId) -> Bytes {
+    KeyWriter::new().u64(room.0).u8(REDACTION).part(target.as_str()).finish()
 }
 
 fn threads_prefix(room: RoomNumber) -> Bytes {

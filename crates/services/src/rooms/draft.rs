@@ -69,6 +69,33 @@ pub(crate) struct Drafted {
     pub changes: Vec<Change>,
 }
 
+/// What is known of an event that is about to be placed in the room's graph.
+pub(super) struct Judged {
+    /// Its number, if it is stored already: an outlier. States may name it by that.
+    pub number: Option<EventNumber>,
+    pub auth: Vec<EventNumber>,
+    /// The state before it.
+    pub before: NodeId,
+    pub standing: Standing,
+    /// The redaction that came before it; the event is redacted already.
+    pub redacted_by: Option<EventNumber>,
+    pub sent_by: Option<SentBy>,
+}
+
+impl Judged {
+    /// A new event that belongs there.
+    pub fn accepted(auth: Vec<EventNumber>, before: NodeId) -> Self {
+        Self {
+            number: None,
+            auth,
+            before,
+            standing: Standing::Accepted,
+            redacted_by: None,
+            sent_by: None,
+        }
+    }
+}
+
 /// An event's type and state key.
 type StateKey = (String, String);
 
@@ -151,13 +178,13 @@ impl<'a> Draft<'a> {
         let (pdu, auth) = self.build(&template)?;
         let pdu = Arc::new(pdu);
         let before = self.root();
-        self.place(&pdu, auth, before, Standing::Accepted, sent_by)?;
+        self.place(&pdu, Judged { sent_by, ..Judged::accepted(auth, before) })?;
         Ok(pdu)
     }
 
     /// Puts the create event that was built before into the room that is named by it.
     pub fn append_create(&mut self, create: &Arc<Pdu>) -> Result<(), WriteError> {
-        self.place(create, Vec::new(), StateTree::EMPTY, Standing::Accepted, None)?;
+        self.place(create, Judged::accepted(Vec::new(), StateTree::EMPTY))?;
         Ok(())
     }
 
@@ -212,16 +239,10 @@ impl<'a> Draft<'a> {
     }
 
     /// Stores an event at the end of the room's graph and, if it is accepted, in its timeline and
-    /// current state. `before` is the state before it.
-    fn place(
-        &mut self,
-        pdu: &Arc<Pdu>,
-        auth: Vec<EventNumber>,
-        before: NodeId,
-        standing: Standing,
-        sent_by: Option<SentBy>,
-    ) -> Result<EventNumber, WriteError> {
-        let number = self.new_number();
+    /// current state.
+    fn place(&mut self, pdu: &Arc<Pdu>, judged: Judged) -> Result<EventNumber, WriteError> {
+        let Judged { number, auth, before, standing, redacted_by, sent_by } = judged;
+        let number = number.unwrap_or_else(|| self.new_number());
         let accepted = standing == Standing::Accepted;
         let after = match pdu.type_and_key() {
             Some((event_type, key)) if standing != Standing::Rejected => {
@@ -237,7 +258,7 @@ impl<'a> Draft<'a> {
             state_after: Some(after),
             auth,
             place: if accepted { events::Place::Live(index) } else { events::Place::Nowhere },
-            redacted_by: None,
+            redacted_by,
             sent_by,
         };
         let event = self.store_event(Event { number, record, pdu: Arc::clone(pdu) });

@@ -136,7 +136,8 @@ impl Draft<'_> {
         Ok(())
     }
 
-    fn server(&mut self, server: &str) -> Result<Option<ServerInRoom>, WriteError> {
+    /// A server's presence in the room, as the draft leaves it.
+    pub fn server(&mut self, server: &str) -> Result<Option<ServerInRoom>, WriteError> {
         let drafted = &self.drafted;
         if let Some(known) = drafted.servers.get(server).or(drafted.known.servers.get(server)) {
             return Ok(known.clone());
@@ -149,14 +150,32 @@ impl Draft<'_> {
         Ok(presence)
     }
 
-    /// Redactions and relations of an accepted event.
+    /// The redaction of an accepted event. If what it redacts is not in the room's graph yet, it
+    /// waits for it.
     pub(super) fn take_effect(&mut self, event: &Event) -> Result<(), WriteError> {
-        if let Some(target) = &event.pdu.redacts
-            && let Some(target) = self.event_by_id(target)?
-        {
-            self.redact(target, event)?;
+        let Some(target) = &event.pdu.redacts else { return Ok(()) };
+        let stored = self.event_by_id(target)?;
+        if stored.as_ref().is_none_or(|stored| stored.record.standing != Standing::Accepted) {
+            let Drafted { batch, room, .. } = &mut self.drafted;
+            relations::put_redaction(batch, *room, target, event.number);
         }
-        Ok(())
+        match stored {
+            Some(target) => self.redact(target, event),
+            None => Ok(()),
+        }
+    }
+
+    /// The redaction that came before the event that it redacts, if one did.
+    pub(super) fn waiting_redaction(&self, target: &Pdu) -> Result<Option<Event>, WriteError> {
+        let rows = self.rows()?;
+        let waiting = relations::redactions_of(rows.snapshot, rows.room, &target.event_id)?;
+        for number in waiting {
+            let redaction = self.event(number)?;
+            if self.is_redaction_of(&redaction, target)? {
+                return Ok(Some(redaction));
+            }
+        }
+        Ok(None)
     }
 
     pub fn event_by_id(&self, event_id: &ruma::EventId) -> Result<Option<Event>, WriteError> {
@@ -169,15 +188,11 @@ impl Draft<'_> {
         Ok(self.rows()?.event_by_id(event_id)?)
     }
 
-    /// Redacts `target`, if the sender of the redaction may: by power, or because both senders are
-    /// of the same server ("Redactions", client-server API; room versions 3 and later).
     fn redact(&mut self, target: Event, redaction: &Event) -> Result<(), WriteError> {
-        let by_origin = target.pdu.sender.server_name() == redaction.pdu.sender.server_name();
-        let allowed = by_origin || self.may_redact(&redaction.pdu)?;
         let wanted = target.record.redacted_by.is_none()
-            && target.record.standing == Standing::Accepted
-            && !target.pdu.is_at("m.room.create", "");
-        if !allowed || !wanted {
+            && target.record.standing != Standing::Rejected
+            && self.is_redaction_of(redaction, &target.pdu)?;
+        if !wanted {
             return Ok(());
         }
         if let Place::At(order) = target.record.place {
@@ -199,8 +214,31 @@ impl Draft<'_> {
         Ok(())
     }
 
-    fn may_redact(&mut self, redaction: &Pdu) -> Result<bool, WriteError> {
-        let (create, power_levels) = self.powers()?;
-        Ok(event_auth::may_redact(&redaction.sender, &create, power_levels.as_deref()))
+    /// Whether a redaction takes effect on `target`: by its sender's power, or because both senders
+    /// are of the same server ("Redactions", client-server API; room versions 3 and later). What
+    /// counts is the power before the redaction: that is the same on every server, whatever else
+    /// has reached it meanwhile.
+    fn is_redaction_of(&self, redaction: &Event, target: &Pdu) -> Result<bool, WriteError> {
+        if target.is_at("m.room.create", "") {
+            return Ok(false);
+        }
+        if target.sender.server_name() == redaction.pdu.sender.server_name() {
+            return Ok(true);
+        }
+        let Some(root) = redaction.record.state_before else { return Ok(false) };
+        let Some(create) = self.state_at(root, "m.room.create")? else { return Ok(false) };
+        let power_levels = self.state_at(root, "m.room.power_levels")?;
+        let sender = &redaction.pdu.sender;
+        Ok(event_auth::may_redact(
+            sender,
+            &create.pdu,
+            power_levels.as_ref().map(|event| &*event.pdu),
+        ))
+    }
+
+    fn state_at(&self, root: NodeId, event_type: &str) -> Result<Option<Event>, WriteError> {
+        let tree = StateTree::new(self.drafted.context.state_salt);
+        let entry = tree.get(self, root, event_type, "")?;
+        entry.map(|entry| self.event(entry.event)).transpose()
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use model::{
     EventNumber, event_auth,
     pdu::Pdu,
-    state_res,
+    redact, state_res,
     state_tree::{Entry, NodeId, StateTree},
 };
 use ruma::{EventId, OwnedEventId};
@@ -15,7 +15,7 @@ use store::{
     value::corrupt,
 };
 
-use super::{Draft, WriteError};
+use super::{Draft, Judged, WriteError};
 use crate::room_rows::Event;
 
 /// Where an accepted event of another server goes.
@@ -43,9 +43,18 @@ impl Draft<'_> {
         } else {
             Standing::Accepted
         };
+        let known = self.event_by_id(&pdu.event_id)?.map(|event| event.number);
+        let redaction = self.waiting_redaction(pdu)?;
+        let redacted = match &redaction {
+            Some(_) => Arc::new(redact::redact(pdu).map_err(|_| corrupt("redacted event"))?),
+            None => Arc::clone(pdu),
+        };
+        let redacted_by = redaction.map(|redaction| redaction.number);
+        let judged =
+            Judged { number: known, standing, redacted_by, ..Judged::accepted(auth, before) };
         match arrival {
-            Arrival::New => self.place(pdu, auth, before, standing, None)?,
-            Arrival::Backfilled(order) => self.prepend(pdu, auth, before, standing, order)?,
+            Arrival::New => self.place(&redacted, judged)?,
+            Arrival::Backfilled(order) => self.prepend(&redacted, judged, order)?,
         };
         Ok(standing)
     }
@@ -154,13 +163,11 @@ impl Draft<'_> {
     fn prepend(
         &mut self,
         pdu: &Arc<Pdu>,
-        auth: Vec<EventNumber>,
-        before: NodeId,
-        standing: Standing,
+        judged: Judged,
         order: i64,
     ) -> Result<EventNumber, WriteError> {
-        let known = self.event_by_id(&pdu.event_id)?;
-        let number = known.map_or_else(|| self.new_number(), |event| event.number);
+        let Judged { number, auth, before, standing, redacted_by, sent_by } = judged;
+        let number = number.unwrap_or_else(|| self.new_number());
         let after = match pdu.type_and_key() {
             Some((event_type, key)) if standing != Standing::Rejected => {
                 self.set_state(before, event_type, key, Entry::of(number, pdu))?
@@ -175,8 +182,8 @@ impl Draft<'_> {
             state_after: Some(after),
             auth,
             place: if accepted { Place::At(Order(order, 0)) } else { Place::Nowhere },
-            redacted_by: None,
-            sent_by: None,
+            redacted_by,
+            sent_by,
         };
         self.store_event(Event { number, record, pdu: Arc::clone(pdu) });
         if accepted {
@@ -222,7 +229,8 @@ impl Draft<'_> {
             self.drafted.changes.push(store::log::Change::RoomState { room: self.drafted.room });
         }
         let auth = self.auth_numbers(join)?;
-        self.place(join, auth, before, Standing::Accepted, None)?;
+        let number = self.event_by_id(&join.event_id)?.map(|event| event.number);
+        self.place(join, Judged { number, ..Judged::accepted(auth, before) })?;
         Ok(())
     }
 

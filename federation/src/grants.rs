@@ -83,12 +83,17 @@ pub struct Seen<'a> {
 }
 
 impl Seen<'_> {
-    /// An event of this room, if the server may see it.
+    /// An event of this room that a server in the room may know of, though not always what it says:
+    /// that is for [`shown`](Self::shown) to decide. Without the events between those that it may
+    /// see, and the states at them, it could not judge the latter.
     pub fn event(&self, event_id: &ruma::EventId) -> Result<Option<Event>, services::StoreError> {
-        let Some(event) = self.rows.event_by_id(event_id)? else { return Ok(None) };
-        let visible = visitors::is_part_of_a_state(&event)
-            || event.is_accepted() && visitors::is_visible(self.rows, &event, self.since)?;
-        Ok(visible.then_some(event))
+        let event = self.rows.event_by_id(event_id)?;
+        Ok(event.filter(visitors::is_part_of_the_room))
+    }
+
+    /// Whether the server may see what the event says.
+    pub fn is_visible(&self, event: &Event) -> Result<bool, services::StoreError> {
+        visitors::is_visible(self.rows, event, self.since)
     }
 
     /// The event as the server may see it: redacted, if it may only know that there is one.

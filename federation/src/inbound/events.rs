@@ -40,8 +40,11 @@ pub(crate) async fn get_event(
     let grant = RoomReadGrant::check(&federation, &remote, &room.id).await;
     // Whether there is such an event is not for those to know who may not see it.
     let grant = grant.map_err(|_| unknown())?;
-    let found = grant.read(&federation, move |seen| seen.event(&request.event_id)).await?;
-    let pdu = found.ok_or_else(unknown)?.pdu.to_wire();
+    let found = grant.read(&federation, move |seen| {
+        let Some(event) = seen.event(&request.event_id)? else { return Ok(None) };
+        Ok(seen.is_visible(&event)?.then_some(event))
+    });
+    let pdu = found.await?.ok_or_else(unknown)?.pdu.to_wire();
     let origin = federation.context().server_name.clone();
     Ok(Matrix(get_event::v1::Response { origin, origin_server_ts: now(&federation), pdu }))
 }
@@ -146,7 +149,7 @@ pub(crate) async fn get_missing_events(
     Ok(Matrix(get_missing_events::v1::Response { events: events.await? }))
 }
 
-/// The state before an event that the server may see.
+/// The state before an event of the room.
 async fn state_before(
     federation: &Federation,
     grant: &RoomReadGrant,

@@ -12,7 +12,8 @@ use store::{
 };
 
 use super::{
-    Draft, Room, Rooms, WriteError, join::JoinError, membership::NewMembership, remote::RemoteError,
+    Draft, Room, Rooms, WriteError, join::JoinError, membership::NewMembership, receive::Received,
+    remote::RemoteError,
 };
 
 /// State that is shown to those who are not in the room ("Stripped state", client-server API).
@@ -57,8 +58,11 @@ impl Rooms {
         tracing::debug!(room_id = %room.id, %sender, "invitation was signed");
         let signed = Arc::new(signed);
         // The room may have gone on meanwhile; then this is a fork like any other.
-        self.receive_one(&room, server, &signed, super::Arrival::New).await?;
-        Ok(())
+        let arrival = (super::Arrival::New, super::receive::Patience::Strict);
+        match self.receive_one(&room, server, &signed, arrival).await? {
+            Received::Accepted | Received::Known => Ok(()),
+            Received::NotShown => Err(WriteError::Refused("the room has changed meanwhile").into()),
+        }
     }
 
     /// Another server invites a local user. Answers the event with our signature.
@@ -83,7 +87,8 @@ impl Rooms {
         Ok(signed)
     }
 
-    /// Notes a local user's relation to a room that this homeserver is not in.
+    /// Notes a local user's relation to a room that this homeserver is not in. If it has come into
+    /// the room meanwhile, the room's state says it better.
     pub(super) async fn put_away(
         &self,
         room: &Arc<Room>,
@@ -93,7 +98,11 @@ impl Rooms {
     ) -> Result<(), WriteError> {
         let user = user.localpart().to_owned();
         let number = room.number;
+        let us = self.context().server_name.clone();
         let putting = self.write(room, move |draft| {
+            if draft.server(us.as_str())?.is_some_and(|presence| presence.joined > 0) {
+                return Ok(());
+            }
             let membership = Membership {
                 kind,
                 event: None,

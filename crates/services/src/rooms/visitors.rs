@@ -72,15 +72,24 @@ impl Rooms {
     }
 }
 
-/// Whether the event is known only because a state or an auth chain of the room holds it. Servers in
-/// the room need it to check the room's present, whatever its history's visibility.
-pub fn is_part_of_a_state(event: &Event) -> bool {
-    event.record.standing == Standing::Outlier && event.pdu.is_state()
+/// Whether the event is in the room's graph, or in a state or an auth chain of the room. A
+/// soft-failed one is: others may have gone on from it.
+pub fn is_part_of_the_room(event: &Event) -> bool {
+    match event.record.standing {
+        Standing::Accepted | Standing::SoftFailed => true,
+        Standing::Outlier => event.pdu.is_state(),
+        Standing::Rejected => false,
+    }
 }
 
-/// Whether a server that has been in the room since then may see the event. What it may have seen
-/// in an earlier stay is not looked for: it has that.
+/// Whether a server that has been in the room since then may see what the event says. What it may
+/// have seen in an earlier stay is not looked for: it has that. State is for every server in the
+/// room, which needs it to judge the room's present, whatever the visibility of its history: whom of
+/// its users it shows that is its own duty.
 pub fn is_visible(rows: RoomRows<'_>, event: &Event, since: Order) -> Result<bool, StoreError> {
+    if event.pdu.is_state() {
+        return Ok(true);
+    }
     let Some(root) = event.record.state_before else { return Ok(false) };
     let visibility = rows.state(root).event("m.room.history_visibility", "")?;
     Ok(match HistoryVisibility::of(visibility.as_ref().map(|event| &*event.pdu)) {

@@ -83,7 +83,7 @@ pub(super) fn pending(
     };
     let (mut ours, mut to) = (Vec::new(), end);
     for &room in &shared {
-        let Some(window) = Window::of(snapshot, us, server, room, (from, end))? else { continue };
+        let Some(window) = Window::of(snapshot, server, room, (from, end))? else { continue };
         // A room that could not be read to the end holds the cursor back for all of them.
         to = to.min(window.read(snapshot, us, room, scope.pdus_max, &mut ours)?);
     }
@@ -167,13 +167,11 @@ struct Window {
     after: Order,
     /// Inclusive.
     end: Order,
-    numbers: (EventNumber, EventNumber),
 }
 
 impl Window {
     fn of(
         snapshot: &Snapshot,
-        us: &ServerName,
         server: &ServerName,
         room: RoomNumber,
         (from, end): (Order, Order),
@@ -181,19 +179,13 @@ impl Window {
         let Some(presence) = memberships::server_in_room(snapshot, server.as_str(), room)? else {
             return Ok(None);
         };
-        let mut after = from.max(order_of(snapshot, room, presence.since)?);
-        // How we came into the room the servers that were there before us know from whoever let
-        // us in.
-        if let Some(own) = memberships::server_in_room(snapshot, us.as_str(), room)? {
-            after = after.max(order_of(snapshot, room, own.since)?);
-        }
-        let last = presence.until.unwrap_or(EventNumber(u64::MAX));
+        // What we said in an earlier stay of ours is for it, too, if it was there and has not got it.
+        let after = from.max(order_of(snapshot, room, presence.since)?);
         let end = match presence.until {
             Some(until) => end.min(order_of(snapshot, room, until)?),
             None => end,
         };
-        let window = Self { after, end, numbers: (presence.since, last) };
-        Ok((window.after < window.end).then_some(window))
+        Ok((after < end).then_some(Self { after, end }))
     }
 
     /// Adds the events of ours in it, and says how far it was read.
@@ -210,12 +202,7 @@ impl Window {
         loop {
             let page = events::timeline(snapshot, room, (from, to), false, PAGE_ROWS)?;
             let Some((last, _)) = page.last().copied() else { return Ok(Order::MAX) };
-            let (first_number, last_number) = self.numbers;
-            let numbers: Vec<EventNumber> = page
-                .iter()
-                .map(|(_, number)| *number)
-                .filter(|number| (first_number..=last_number).contains(number))
-                .collect();
+            let numbers: Vec<EventNumber> = page.iter().map(|(_, number)| *number).collect();
             for stored in events::multi_get(snapshot, room, &numbers)?.into_iter().flatten() {
                 let Some(order) = stored.order() else { continue };
                 let pdu = read(&stored)?;

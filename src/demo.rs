@@ -61,11 +61,12 @@ pub(crate) async fn run(
     serve::log_to_stderr(&config);
     let stop = serve::stop_signal().map_err(RunError::Signals)?;
     let server = Server::start(config).await?;
-    let tls = server.tls_address().ok_or(DemoError::NoTls)?;
+    let (plain, tls) = server.addresses();
+    let tls = tls.ok_or(DemoError::NoTls)?;
     let homeservers = server.homeservers.clone();
     let ca = files.ca_pem.clone();
     let show = tokio::spawn(async move {
-        let shown = show(&folder, &homeservers, ca, tls).await;
+        let shown = show(&folder, &homeservers, ca, (plain, tls)).await;
         if let Err(error) = shown {
             println!("\nThe demonstration ended early: {}", web::error::chain(&error));
         }
@@ -102,7 +103,7 @@ async fn show(
     folder: &Path,
     homeservers: &Homeservers,
     ca_pem: Vec<u8>,
-    tls: SocketAddr,
+    (plain, tls): (Option<SocketAddr>, SocketAddr),
 ) -> Result<(), DemoError> {
     let policy = AddressPolicy::allow_all();
     let settings =
@@ -119,7 +120,10 @@ async fn show(
     conversation::hold(alice, bob).await?;
     println!("\nNow you. Log in with any Matrix client; press Ctrl-C here to stop.\n");
     for (person, password) in &people {
-        println!("  homeserver  http://{}:8008   (or https, port {})", person.company, tls.port());
+        println!("  homeserver  https://{}:{}", person.company, tls.port());
+        if let Some(plain) = plain {
+            println!("  or          http://{}:{}", person.company, plain.port());
+        }
         println!("  user        {}", person.user_id);
         println!("  password    {password}\n");
     }

@@ -66,9 +66,10 @@ impl Server {
         Ok(Self { homeservers, listeners, socket })
     }
 
-    /// Where the first TLS listener is.
-    pub(crate) fn tls_address(&self) -> Option<SocketAddr> {
-        self.listeners.tls_addresses().first().copied()
+    /// Where the first plain and the first TLS listener are.
+    pub(crate) fn addresses(&self) -> (Option<SocketAddr>, Option<SocketAddr>) {
+        let first = |addresses: Vec<SocketAddr>| addresses.first().copied();
+        (first(self.listeners.plain_addresses()), first(self.listeners.tls_addresses()))
     }
 
     /// Serves until `stop`, and then until the requests in progress are answered.

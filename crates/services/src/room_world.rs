@@ -194,7 +194,14 @@ fn membership_row(
         "ban" => Kind::Ban,
         _ => Kind::Leave,
     };
-    Membership { kind, event: Some(event), since: 0, stripped_state: None, forgotten: false }
+    Membership {
+        kind,
+        event: Some(event),
+        opened_by: None,
+        since: 0,
+        stripped_state: None,
+        forgotten: false,
+    }
 }
 
 pub fn user_id(localpart: &str) -> OwnedUserId {

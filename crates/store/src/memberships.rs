@@ -14,6 +14,8 @@ pub struct Membership {
     /// The member event, when it is stored in the room; an invite or knock to a room that this
     /// server is not in has none.
     pub event: Option<EventNumber>,
+    /// Id of the invite or knock that is not stored in the room; what ends it builds on it.
+    pub opened_by: Option<String>,
     /// Log position at which it became so; the commit fills it in.
     #[serde(skip)]
     pub since: u64,

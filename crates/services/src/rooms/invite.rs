@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use model::{build, pdu::Pdu};
-use ruma::{OwnedServerName, RoomId, ServerName, UserId, events::room::member::MembershipState};
+use ruma::{
+    OwnedEventId, OwnedServerName, RoomId, ServerName, UserId,
+    events::room::member::MembershipState,
+};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use store::{
@@ -27,6 +30,14 @@ pub const STRIPPED_TYPES: [&str; 8] = [
     "m.room.encryption",
     "m.room.history_visibility",
 ];
+
+/// A local user's relation to a room that this homeserver is not in, and the event that began it.
+pub(super) enum Away {
+    Invited(OwnedEventId),
+    Knocked(OwnedEventId),
+    /// An invitation or a knock is over.
+    Over,
+}
 
 impl Rooms {
     /// Invites a user, of this or of another server. The other server sees the invitation first
@@ -82,7 +93,7 @@ impl Rooms {
             let mut stripped = stripped;
             stripped.push(strip(&event));
             let stripped = Some(stripped_json(&stripped));
-            self.put_away(&room, &target, Kind::Invite, stripped).await?;
+            self.put_away(&room, &target, Away::Invited(event.event_id.clone()), stripped).await?;
         }
         Ok(signed)
     }
@@ -93,9 +104,14 @@ impl Rooms {
         &self,
         room: &Arc<Room>,
         user: &UserId,
-        kind: Kind,
+        away: Away,
         stripped_state: Option<String>,
     ) -> Result<(), WriteError> {
+        let (kind, opened_by) = match away {
+            Away::Invited(event) => (Kind::Invite, Some(event.to_string())),
+            Away::Knocked(event) => (Kind::Knock, Some(event.to_string())),
+            Away::Over => (Kind::Leave, None),
+        };
         let user = user.localpart().to_owned();
         let number = room.number;
         let us = self.context().server_name.clone();
@@ -106,6 +122,7 @@ impl Rooms {
             let membership = Membership {
                 kind,
                 event: None,
+                opened_by: opened_by.clone(),
                 since: 0,
                 stripped_state: stripped_state.clone(),
                 forgotten: false,

@@ -17,6 +17,7 @@ use store::memberships::Kind;
 use super::{
     Room, Rooms, WriteError,
     create::raw,
+    invite::Away,
     membership::{NewMembership, Residence},
     receive::{ReceiveError, by_auth},
     remote::{JoinAnswer, Proposal, RemoteError, RemoteRooms, Template},
@@ -230,7 +231,7 @@ impl Rooms {
     /// The user's invitation or knock is over, and this is the event that says so.
     async fn end(&self, room: &Arc<Room>, leaving: &Joining, event: &Pdu) -> Result<(), JoinError> {
         let ending = Some(super::invite::ending_json(event));
-        self.put_away(room, &leaving.user, Kind::Leave, ending).await?;
+        self.put_away(room, &leaving.user, Away::Over, ending).await?;
         Ok(())
     }
 
@@ -289,7 +290,8 @@ impl Rooms {
         stripped.push(super::invite::strip(&event));
         let room = self.room_to_enter(&knocking.room_id, template.version).await?;
         let stripped = Some(super::invite::stripped_json(&stripped));
-        self.put_away(&room, &knocking.user, Kind::Knock, stripped).await?;
+        let away = Away::Knocked(event.event_id.clone());
+        self.put_away(&room, &knocking.user, away, stripped).await?;
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use store::memberships::{Kind, Membership};
 
-use super::{Room, Rooms, WriteError};
+use super::{Room, Rooms, WriteError, invite::Away};
 
 impl Rooms {
     /// Takes in a verified event that puts a local user out of a room that this homeserver is not
@@ -28,13 +28,20 @@ impl Rooms {
         let Some(membership) = self.membership(room, &user).await? else { return Ok(false) };
         if !matches!(membership.kind, Kind::Invite | Kind::Knock)
             || !told_of(&membership, event.sender.server_name())
+            || !builds_on(event, membership.opened_by.as_deref())
         {
             return Ok(false);
         }
         let ending = Some(super::invite::ending_json(event));
-        self.put_away(room, &user, Kind::Leave, ending).await?;
+        self.put_away(room, &user, Away::Over, ending).await?;
         Ok(true)
     }
+}
+
+/// Whether the event replaces the one that is known. The end of an earlier invitation may come
+/// after a new one, which it does not end.
+fn builds_on(event: &Pdu, opened_by: Option<&str>) -> bool {
+    opened_by.is_none_or(|opened_by| event.auth_events.iter().any(|id| id.as_str() == opened_by))
 }
 
 /// Whether what we were shown of the room is, in part, by a user of that server.

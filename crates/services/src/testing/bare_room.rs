@@ -200,6 +200,7 @@ fn put_membership(
             kind,
             event: Some(event),
             since: 0,
+            opened_by: None,
             stripped_state: None,
             forgotten: false,
         };

@@ -92,8 +92,14 @@ impl Draft<'_> {
             Some(MembershipState::Ban) => Kind::Ban,
             _ => Kind::Leave,
         };
-        let membership =
-            Membership { kind, event, since: 0, stripped_state: None, forgotten: false };
+        let membership = Membership {
+            kind,
+            event,
+            opened_by: None,
+            since: 0,
+            stripped_state: None,
+            forgotten: false,
+        };
         let user = user.localpart();
         let room = self.drafted.room;
         memberships::put(&mut self.drafted.batch, user, room, &membership);

@@ -204,6 +204,32 @@ async fn an_invitation_crosses_the_border_and_can_be_accepted() {
 }
 
 #[tokio::test]
+async fn the_end_of_an_earlier_invitation_does_not_end_a_new_one() {
+    let network = Arc::new(Network::default());
+    let (acme, hansa) = (network.add("acme.example"), network.add("hansa.example"));
+    let room = acme.create(new_room(RoomVersion::V12, Preset::PrivateChat)).await.unwrap();
+    let invite = || NewMembership {
+        sender: alice(),
+        target: bob(),
+        membership: MembershipState::Invite,
+        content: Map::new(),
+    };
+    acme.invite(&room, invite()).await.unwrap();
+    set(&acme, &room, alice(), bob(), MembershipState::Leave).await;
+    let withdrawn = timeline(&acme, &room).await.pop().unwrap();
+    // The new invitation is sent at once, the end of the old one waits in a queue.
+    acme.invite(&room, invite()).await.unwrap();
+    let open = hansa.get(&room).await.unwrap();
+    assert!(!hansa.receive_retraction(&open, &withdrawn).await.unwrap());
+    let kind = async || hansa.membership(&open, &bob()).await.unwrap().unwrap().kind;
+    assert_eq!(kind().await, Kind::Invite);
+    set(&acme, &room, alice(), bob(), MembershipState::Leave).await;
+    let withdrawn = timeline(&acme, &room).await.pop().unwrap();
+    assert!(hansa.receive_retraction(&open, &withdrawn).await.unwrap());
+    assert_eq!(kind().await, Kind::Leave);
+}
+
+#[tokio::test]
 async fn an_invitation_can_be_declined() {
     let network = Arc::new(Network::default());
     let (acme, hansa) = (network.add("acme.example"), network.add("hansa.example"));

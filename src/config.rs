@@ -79,6 +79,8 @@ pub(crate) struct AdminConfig {
 pub(crate) struct FederationConfig {
     pub(crate) enabled: bool,
     pub(crate) extra_ca_file: Option<PathBuf>,
+    /// Servers that are asked for the keys of servers that do not answer.
+    pub(crate) notaries: Vec<OwnedServerName>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -74,7 +74,7 @@ impl Open {
         let federation = Federation::new(
             services.clone(),
             shared.transport.clone(),
-            FederationSettings::default(),
+            FederationSettings { notaries: shared.config.federation.notaries.clone() },
         );
         let drain = shared.drain.child_token();
         let app = App(Arc::new(Homeserver {

@@ -128,8 +128,10 @@ fn admin(mut section: Section<'_>, data_dir: &std::path::Path) -> AdminConfig {
 fn federation(mut section: Section<'_>) -> FederationConfig {
     let enabled = section.boolean("enabled", true);
     let extra_ca_file = section.parsed("extra_ca_file");
+    let notaries = section.list::<ServerName>("notaries").unwrap_or_default();
+    let notaries = notaries.into_iter().map(|ServerName(name)| name).collect();
     section.finish();
-    FederationConfig { enabled, extra_ca_file }
+    FederationConfig { enabled, extra_ca_file, notaries }
 }
 
 fn outbound(mut section: Section<'_>) -> OutboundConfig {

@@ -78,6 +78,7 @@ fn the_contract_of_the_design_is_kept() {
             [federation]
             enabled = true
             extra_ca_file = ""
+            notaries = ["keys.example"]
             [outbound]
             allow_private_addresses = false
             [registration]
@@ -96,6 +97,7 @@ fn the_contract_of_the_design_is_kept() {
     assert_eq!(config.homeservers.len(), 2);
     assert_eq!(config.http.certificates[0].certificate, Path::new("cert.pem"));
     assert_eq!(config.federation.extra_ca_file, None);
+    assert_eq!(config.federation.notaries, ["keys.example"]);
     assert_eq!(config.registration.shared_secret, None);
     assert_eq!(config.http.trusted_proxies[0].to_string(), "127.0.0.1/32");
 }

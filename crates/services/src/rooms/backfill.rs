@@ -71,7 +71,10 @@ impl Rooms {
     }
 
     /// The previous events of the timeline's oldest event that are not here, and the next order.
-    async fn oldest_gap(&self, room: &Room) -> Result<(Vec<OwnedEventId>, i64), WriteError> {
+    pub(super) async fn oldest_gap(
+        &self,
+        room: &Room,
+    ) -> Result<(Vec<OwnedEventId>, i64), WriteError> {
         let gap = self.read(room.number, |rows| {
             let head = store::rooms::head(rows.snapshot, rows.room)?;
             let next = head.map_or(-1, |head| head.next_backfill);

@@ -1,7 +1,7 @@
 //! Taking in events of other servers: what they stand on is fetched first, then they are judged.
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -68,6 +68,28 @@ struct Missing {
     auth: Vec<OwnedEventId>,
     prev: Vec<OwnedEventId>,
     extremities: Vec<OwnedEventId>,
+    /// The depth at which this homeserver came into the room: what is less deep is history.
+    depth_min: u64,
+}
+
+impl Missing {
+    /// Those of the events without which there is a gap, oldest first. What an event of the time
+    /// before we came follows is not needed: it is history, and there is much of it.
+    fn needed(&self, events: Vec<Arc<Pdu>>) -> Vec<Arc<Pdu>> {
+        let mut events: HashMap<OwnedEventId, Arc<Pdu>> =
+            events.into_iter().map(|event| (event.event_id.clone(), event)).collect();
+        let mut needed = Vec::new();
+        let mut wave = self.prev.clone();
+        while let Some(event_id) = wave.pop() {
+            let Some(event) = events.remove(&event_id) else { continue };
+            if event.depth >= self.depth_min {
+                wave.extend(event.prev_events.iter().cloned());
+            }
+            needed.push(event);
+        }
+        needed.sort_by_key(|event| event.depth);
+        needed
+    }
 }
 
 impl Rooms {
@@ -143,6 +165,7 @@ impl Rooms {
 
     async fn missing(&self, room: &Arc<Room>, pdu: &Arc<Pdu>) -> Result<Missing, ReceiveError> {
         let pdu = Arc::clone(pdu);
+        let us = self.context().server_name.to_string();
         let missing = self.read(room.number, move |rows| {
             if let Some(event) = rows.event_by_id(&pdu.event_id)?
                 && event.record.standing != Standing::Outlier
@@ -162,11 +185,15 @@ impl Rooms {
                     prev.push(event_id.clone());
                 }
             }
+            let presence = store::memberships::server_in_room(rows.snapshot, &us, rows.room)?;
+            let entry = presence.map(|presence| rows.event(presence.since)).transpose()?.flatten();
+            let depth_min = entry.map_or(0, |entry| entry.pdu.depth);
             let head = store::rooms::head(rows.snapshot, rows.room)?;
             let extremities = head.into_iter().flat_map(|head| head.extremities);
             let extremities =
                 extremities.filter_map(|e| OwnedEventId::try_from(e.event_id).ok()).collect();
-            Ok(Missing { known: false, auth: absent(&pdu.auth_events)?, prev, extremities })
+            let auth = absent(&pdu.auth_events)?;
+            Ok(Missing { known: false, auth, prev, extremities, depth_min })
         });
         Ok(missing.await.map_err(WriteError::from)?)
     }
@@ -185,14 +212,14 @@ impl Rooms {
             return Ok(());
         };
         let verified = remote.verify_all(events, room.version).await?;
-        let mut events: Vec<Arc<Pdu>> = of_room(room, verified.events).collect();
-        events.sort_by_key(|event| event.depth);
+        let events = missing.needed(of_room(room, verified.events).collect());
         let mut failure = verified.some_lack_keys.then_some(RemoteError::NoKeys.into());
         for event in events {
-            if event.event_id == pdu.event_id {
-                continue;
-            }
-            let arrival = (Arrival::New, Patience::Strict);
+            let arrival = match event.depth < missing.depth_min {
+                true => Arrival::Backfilled(self.oldest_gap(room).await?.1),
+                false => Arrival::New,
+            };
+            let arrival = (arrival, Patience::Strict);
             // One bad event of a gap must not keep the good ones out.
             if let Err(error) = self.receive_one(room, &server, &event, arrival).await {
                 tracing::info!(%server, event_id = %event.event_id, %error, "event of a gap not taken in");
@@ -277,8 +304,34 @@ impl Rooms {
         self.put_outliers(room, chain).await
     }
 
-    /// The state after an event that is not here, as `origin` tells it: ids of stored events.
+    /// The state after an event that is not here, as `origin` tells it, or else one of the room's
+    /// other servers: ids of stored events.
     async fn fetch_state_after(
+        &self,
+        room: &Arc<Room>,
+        origin: &ServerName,
+        event_id: &OwnedEventId,
+        patience: Patience,
+    ) -> Result<Vec<OwnedEventId>, ReceiveError> {
+        let failure = match self.ask_for_state(room, origin, event_id, patience).await {
+            Err(ReceiveError::Remote(failure)) => failure,
+            decided => return decided,
+        };
+        for server in self.servers_with_history(room).await? {
+            if server == origin {
+                continue;
+            }
+            match self.ask_for_state(room, &server, event_id, patience).await {
+                Err(ReceiveError::Remote(error)) => {
+                    tracing::info!(%server, %event_id, %error, "state was not given");
+                }
+                decided => return decided,
+            }
+        }
+        Err(failure.into())
+    }
+
+    async fn ask_for_state(
         &self,
         room: &Arc<Room>,
         origin: &ServerName,

@@ -12,12 +12,12 @@ use web::Error;
 
 use crate::{Federation, authorization::RemoteServer, inbound::errors};
 
-/// The server may read what it may see of the room: it has users in it, and the room's access
-/// control list lets it take part.
+/// The server may read what it may see of the room: it has users in it or had, then up to the end
+/// of its stay, and the room's access control list lets it take part.
 #[derive(Clone)]
 pub struct RoomReadGrant {
     room: Arc<Room>,
-    since: visitors::Order,
+    stay: visitors::Stay,
 }
 
 /// The server may propose and send member events of its users: the room's access control list lets
@@ -35,8 +35,8 @@ impl RoomReadGrant {
         room_id: &RoomId,
     ) -> Result<Self, Error> {
         let (room, visitor) = visit(federation, remote.name(), room_id).await?;
-        match visitor.since {
-            Some(since) => Ok(Self { room, since }),
+        match visitor.stay {
+            Some(stay) => Ok(Self { room, stay }),
             None => Err(Error::forbidden("Your server is not in the room")),
         }
     }
@@ -51,11 +51,11 @@ impl RoomReadGrant {
         federation: &Federation,
         question: impl FnOnce(&Seen<'_>) -> Result<T, services::StoreError> + Send + 'static,
     ) -> Result<T, Error> {
-        let since = self.since;
+        let stay = self.stay;
         let read = federation
             .services
             .rooms
-            .read(self.room.number, move |rows| question(&Seen { rows, since }));
+            .read(self.room.number, move |rows| question(&Seen { rows, stay }));
         read.await.map_err(Error::internal)
     }
 }
@@ -79,7 +79,7 @@ impl RoomWriteGrant {
 /// A room's rows as a server may see them.
 pub struct Seen<'a> {
     pub rows: RoomRows<'a>,
-    since: visitors::Order,
+    stay: visitors::Stay,
 }
 
 impl Seen<'_> {
@@ -88,17 +88,32 @@ impl Seen<'_> {
     /// see, and the states at them, it could not judge the latter.
     pub fn event(&self, event_id: &ruma::EventId) -> Result<Option<Event>, services::StoreError> {
         let event = self.rows.event_by_id(event_id)?;
-        Ok(event.filter(visitors::is_part_of_the_room))
+        let told = |event: &Event| visitors::is_part_of_the_room(event) && self.stay.reaches(event);
+        Ok(event.filter(told))
+    }
+
+    /// Those of the events from which the server may look back.
+    pub fn known(
+        &self,
+        event_ids: &[ruma::OwnedEventId],
+    ) -> Result<Vec<ruma::OwnedEventId>, services::StoreError> {
+        let mut known = Vec::with_capacity(event_ids.len());
+        for event_id in event_ids {
+            if self.event(event_id)?.is_some() {
+                known.push(event_id.clone());
+            }
+        }
+        Ok(known)
     }
 
     /// Whether the server may see what the event says.
     pub fn is_visible(&self, event: &Event) -> Result<bool, services::StoreError> {
-        visitors::is_visible(self.rows, event, self.since)
+        visitors::is_visible(self.rows, event, self.stay.since)
     }
 
     /// The event as the server may see it: redacted, if it may only know that there is one.
     pub fn shown(&self, event: &Event) -> Result<Arc<model::pdu::Pdu>, services::StoreError> {
-        visitors::shown(self.rows, event, self.since)
+        visitors::shown(self.rows, event, self.stay.since)
     }
 }
 

@@ -103,7 +103,7 @@ pub(crate) async fn get_backfill(
     let grant = RoomReadGrant::check(&federation, &remote, &request.room_id).await?;
     let (from, limit) = (named(request.v)?, limit(request.limit));
     let pdus = grant.read(&federation, move |seen| {
-        let events = serve::events_before(seen.rows, &from, limit)?;
+        let events = serve::events_before(seen.rows, &seen.known(&from)?, limit)?;
         events.iter().map(|event| Ok(seen.shown(event)?.to_wire())).collect()
     });
     let pdus: Vec<Box<RawValue>> = pdus.await?;
@@ -142,7 +142,7 @@ pub(crate) async fn get_missing_events(
     let (latest, earliest) = (named(request.latest_events)?, named(request.earliest_events)?);
     let (limit, min_depth) = (limit(request.limit), u64::from(request.min_depth));
     let events = grant.read(&federation, move |seen| {
-        let events = serve::missing_events(seen.rows, &latest, &earliest, limit)?;
+        let events = serve::missing_events(seen.rows, &seen.known(&latest)?, &earliest, limit)?;
         let events = events.iter().filter(|event| event.pdu.depth >= min_depth);
         events.map(|event| Ok(seen.shown(event)?.to_wire())).collect()
     });

@@ -23,8 +23,16 @@ pub struct Visitor {
     pub we_are_resident: bool,
     /// The room's access control list lets the server take part.
     pub is_allowed: bool,
-    /// Where in the timeline its users came in last; `None` when none of them is joined.
-    pub since: Option<Order>,
+    /// When its users were in the room the last time; `None` when they never were.
+    pub stay: Option<Stay>,
+}
+
+/// A server's time in a room, as a part of the room's timeline.
+#[derive(Clone, Copy, Debug)]
+pub struct Stay {
+    pub since: Order,
+    /// The event with which it ended. The server may need what was before it to take that in.
+    pub until: Option<Order>,
 }
 
 impl Rooms {
@@ -32,26 +40,26 @@ impl Rooms {
     pub async fn visitor(&self, room: &Room, server: &ServerName) -> Result<Visitor, WriteError> {
         let (us, server) = (self.context().server_name.clone(), server.to_owned());
         let visitor = self.read(room.number, move |rows| {
-            let joined = |server: &ServerName| {
-                let presence =
-                    memberships::server_in_room(rows.snapshot, server.as_str(), rows.room)?;
-                Ok::<_, StoreError>(presence.filter(|presence| presence.joined > 0))
+            let presence = |server: &ServerName| {
+                memberships::server_in_room(rows.snapshot, server.as_str(), rows.room)
             };
             let Some(head) = store::rooms::head(rows.snapshot, rows.room)? else {
-                return Ok(Visitor { we_are_resident: false, is_allowed: true, since: None });
+                return Ok(Visitor { we_are_resident: false, is_allowed: true, stay: None });
             };
             let acl = rows.state(head.state).event("m.room.server_acl", "")?;
-            let since = match joined(&server)? {
-                // What is in no timeline was here before us.
-                Some(presence) => {
-                    Some(rows.event(presence.since)?.and_then(order).unwrap_or(Order::MIN))
-                }
-                None => None,
+            // What is in no timeline was here before us.
+            let place = |number| {
+                let event = rows.event(number)?;
+                Ok::<_, StoreError>(event.and_then(order).unwrap_or(Order::MIN))
             };
+            let stay = presence(&server)?.map(|presence| {
+                let until = presence.until.map(place).transpose()?;
+                Ok::<_, StoreError>(Stay { since: place(presence.since)?, until })
+            });
             Ok(Visitor {
-                we_are_resident: joined(&us)?.is_some(),
+                we_are_resident: presence(&us)?.is_some_and(|presence| presence.joined > 0),
                 is_allowed: acl.is_none_or(|acl| ServerAcl::of(&acl.pdu).allows(&server)),
-                since,
+                stay: stay.transpose()?,
             })
         });
         Ok(visitor.await?)
@@ -69,6 +77,14 @@ impl Rooms {
             Some(room_id) => self.find(&room_id).await,
             None => Ok(None),
         }
+    }
+}
+
+impl Stay {
+    /// Whether the event is of this time, or of the time before it. What is in no timeline has no
+    /// time; of that, only who is still there is told.
+    pub fn reaches(&self, event: &Event) -> bool {
+        self.until.is_none_or(|until| order(event.clone()).is_some_and(|order| order <= until))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Joining: in a room where this homeserver is resident, or through one that is.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use model::{
     build::{self, EventTemplate, Place},
@@ -22,6 +22,7 @@ use super::{
     receive::{ReceiveError, by_auth},
     remote::{JoinAnswer, Proposal, RemoteError, RemoteRooms, Template},
 };
+use crate::room_rows::Event;
 
 /// Why a user could not join, leave or knock.
 #[derive(Debug, thiserror::Error)]
@@ -92,10 +93,61 @@ impl Rooms {
     async fn join_through(&self, server: &ServerName, joining: &Joining) -> Result<(), JoinError> {
         let remote = self.remote()?;
         let Joining { user, room_id, content, .. } = joining;
-        let template = remote.make(server, Proposal::Join, room_id, user).await?;
+        let template = self.current_template(server, room_id, user).await?;
         let event = self.member_event(&template, joining, "join", content)?;
         let answer = remote.send_join(server, &event).await?;
         self.enter(server, template.version, event, answer).await
+    }
+
+    /// What the server proposes for a join, once it has heard of all that we have of the user. On a
+    /// proposal that does not know that he had left, the join would be at odds with his leave, and
+    /// the leave may win in the end.
+    async fn current_template(
+        &self,
+        server: &ServerName,
+        room_id: &RoomId,
+        user: &ruma::UserId,
+    ) -> Result<Template, JoinError> {
+        let remote = self.remote()?;
+        let mut pauses = BEHIND_PAUSES.into_iter();
+        loop {
+            let template = remote.make(server, Proposal::Join, room_id, user).await?;
+            if !self.is_behind(room_id, user, &template).await? {
+                return Ok(template);
+            }
+            let Some(pause) = pauses.next() else {
+                let behind = "it has not yet heard that the user had left";
+                return Err(RemoteError::BadAnswer(behind).into());
+            };
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Whether a proposal stands on a member event of the user that another one has replaced here.
+    async fn is_behind(
+        &self,
+        room_id: &RoomId,
+        user: &ruma::UserId,
+        template: &Template,
+    ) -> Result<bool, WriteError> {
+        let Some(room) = self.find(room_id).await? else { return Ok(false) };
+        let (user, auth_events) = (user.to_string(), template.place.auth_events.clone());
+        let behind = self.read(room.number, move |rows| {
+            let Some(head) = store::rooms::head(rows.snapshot, rows.room)? else {
+                return Ok(false);
+            };
+            let current = rows.state(head.state).event("m.room.member", &user)?;
+            let Some(current) = current else { return Ok(false) };
+            for event_id in &auth_events {
+                let event = rows.event_by_id(event_id)?;
+                let is_his = |event: &Event| event.pdu.is_at("m.room.member", &user);
+                if event.is_some_and(|event| is_his(&event) && event.number != current.number) {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        });
+        Ok(behind.await?)
     }
 
     /// Our own member event, at the place that a resident server proposed. Nothing else of its
@@ -335,6 +387,14 @@ fn leave_of(leaving: &Joining) -> NewMembership {
     }
 }
 
+/// How long a join waits for a server that has not yet heard of the user's leave, each time that it
+/// is asked.
+const BEHIND_PAUSES: [Duration; 4] = [
+    Duration::from_millis(100),
+    Duration::from_millis(400),
+    Duration::from_secs(1),
+    Duration::from_secs(3),
+];
 /// Servers that one join asks, at most.
 const SERVERS_ASKED_MAX: usize = 10;
 

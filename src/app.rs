@@ -41,6 +41,8 @@ pub(crate) struct Shared {
     /// How the homeservers reach each other, and others.
     pub(crate) transport: Arc<Transport>,
     /// Cancelled when the process is to stop: who waits for something long ends its wait.
+    /// How pages are fetched that users link to.
+    pub(crate) outbound: Outbound,
     pub(crate) drain: CancellationToken,
 }
 
@@ -90,7 +92,7 @@ impl Shared {
         let outbound = Outbound::new(OutboundSettings { policy, extra_roots_pem, name_server })?;
         let transport = if config.federation.enabled {
             let discovery = Discovery::new(outbound.clone(), clock.clone(), ids.clone());
-            Transport::new(outbound, discovery)
+            Transport::new(outbound.clone(), discovery)
         } else {
             Transport::within_process()
         };
@@ -103,6 +105,7 @@ impl Shared {
             ids,
             transport,
             drain: CancellationToken::new(),
+            outbound,
             config,
         }))
     }

@@ -26,6 +26,7 @@ mod messages;
 mod notifications;
 mod openid;
 mod presence;
+mod preview;
 mod profile;
 mod push_rules;
 mod pushers;
@@ -218,6 +219,7 @@ fn encryption() -> Routes<App> {
 fn media() -> Routes<App> {
     Routes::new()
         .at_each(&["/_matrix/client/v1/media/config", "/_matrix/media/v3/config"], get(media::get_media_config))
+        .at_each(&["/_matrix/client/v1/media/preview_url", "/_matrix/media/v3/preview_url"], get(preview::get_media_preview))
         .at("/_matrix/media/v3/upload", post(media::create_content))
         .at("/_matrix/media/v1/create", post(media::create_mxc_uri))
         .at("/_matrix/media/v3/upload/{serverName}/{mediaId}", put(media::create_content_async))

@@ -11,6 +11,8 @@ use services::{Context, Services, identity::CurrentKey, log::Log};
 use store::homeserver::{Identity, SigningSeed};
 use tokio_util::sync::CancellationToken;
 
+use web::outbound::Outbound;
+
 use super::{Limits, Settings, Shared};
 use crate::{client, workers, workers::Supervisor};
 
@@ -25,6 +27,7 @@ pub(crate) struct Homeserver {
     pub(crate) federation: Federation,
     pub(crate) settings: Arc<Settings>,
     pub(crate) limits: Arc<Limits>,
+    pub(crate) outbound: Outbound,
     /// Cancelled when the homeserver closes, and when the process drains.
     pub(crate) drain: CancellationToken,
 }
@@ -83,6 +86,7 @@ impl Open {
             federation: federation.clone(),
             settings: shared.settings.clone(),
             limits: shared.limits.clone(),
+            outbound: shared.outbound.clone(),
             drain: drain.clone(),
         }));
         let workers = Supervisor::new(drain);

@@ -24,6 +24,7 @@ pub mod member_events;
 pub mod openid;
 pub mod passwords;
 pub mod presence;
+pub mod previews;
 pub mod profile;
 pub mod push_rules;
 pub mod pushers;
@@ -73,6 +74,7 @@ use crate::{
     openid::OpenId,
     passwords::Passwords,
     presence::Presences,
+    previews::Previews,
     profile::Profiles,
     push_rules::PushRules,
     pushers::Pushers,
@@ -136,6 +138,7 @@ pub struct Services {
     pub typing: Typing,
     pub presences: Presences,
     pub openid: OpenId,
+    pub previews: Previews,
     pub turn: Turn,
     pub unread: Unread,
     pub keys: Keys,
@@ -190,6 +193,7 @@ impl Services {
             presences,
             turn: Turn::new(context.clone(), turn),
             keys: Keys::new(context.clone()),
+            previews: Previews::new(context.clone()),
             to_device: ToDevice::new(context.clone()),
             key_backups: KeyBackups::new(context.clone()),
             openid: OpenId::new(context.clone()),

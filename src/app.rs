@@ -17,6 +17,7 @@ use services::{
     passwords::{Cost, PasswordError, Passwords},
     sessions::TokenLifetimes,
     turn::TurnSettings,
+    user_directory::Scope,
 };
 use tokio_util::sync::CancellationToken;
 use web::outbound::{AddressPolicy, Outbound, OutboundSettings, TlsError};
@@ -131,6 +132,10 @@ fn service_settings(
             remote_bytes_max: config.media.remote_bytes_max,
             // Each homeserver gets a folder of its own in here.
             ..MediaSettings::in_folder(config.data_dir.join("media"))
+        },
+        user_directory: match config.user_directory.search_all_users {
+            true => Scope::Everybody,
+            false => Scope::Acquaintances,
         },
         turn: TurnSettings {
             uris: config.turn.uris.clone(),

@@ -36,6 +36,7 @@ pub(crate) struct Config {
     pub(crate) rooms: RoomsConfig,
     pub(crate) media: MediaConfig,
     pub(crate) appservices: AppservicesConfig,
+    pub(crate) user_directory: UserDirectoryConfig,
     pub(crate) turn: TurnConfig,
     pub(crate) rtc: RtcConfig,
     pub(crate) log: LogConfig,
@@ -120,6 +121,11 @@ pub(crate) struct MediaConfig {
     pub(crate) upload_bytes_max: u64,
     pub(crate) remote_bytes_max: u64,
     pub(crate) unauthenticated: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct UserDirectoryConfig {
+    pub(crate) search_all_users: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]

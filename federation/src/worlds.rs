@@ -108,6 +108,7 @@ impl World {
             passwords: Arc::new(passwords),
             media: services::media::MediaSettings::in_folder(self.media.path().join(name)),
             turn: Default::default(),
+            user_directory: services::user_directory::Scope::Everybody,
         };
         let services = Arc::new(Services::new(context, settings));
         Federation::new(services, self.transport.clone(), federation)

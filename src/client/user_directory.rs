@@ -32,3 +32,6 @@ fn answer(person: Person) -> Value {
     }
     answer
 }
+
+#[cfg(test)]
+mod tests;

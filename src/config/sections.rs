@@ -14,7 +14,7 @@ use url::Url;
 use super::{
     AdminConfig, AppservicesConfig, CertificateFiles, Config, FederationConfig, HomeserverConfig,
     HttpConfig, LogConfig, MediaConfig, OutboundConfig, RateLimitsConfig, RegistrationConfig,
-    RoomsConfig, RtcConfig, Section, TurnConfig, rate,
+    RoomsConfig, RtcConfig, Section, TurnConfig, UserDirectoryConfig, rate,
 };
 
 const MEGABYTE: u64 = 1_000_000;
@@ -41,6 +41,7 @@ impl Config {
             rooms: rooms(root.table("rooms")),
             media: media(root.table("media")),
             appservices: appservices(root.table("appservices")),
+            user_directory: user_directory(root.table("user_directory")),
             turn: turn(root.table("turn")),
             rtc: rtc(root.table("rtc")),
             log: log(root.table("log")),
@@ -203,6 +204,12 @@ fn appservices(mut section: Section<'_>) -> AppservicesConfig {
     let directory = section.parsed("directory");
     section.finish();
     AppservicesConfig { directory }
+}
+
+fn user_directory(mut section: Section<'_>) -> UserDirectoryConfig {
+    let search_all_users = section.boolean("search_all_users", true);
+    section.finish();
+    UserDirectoryConfig { search_all_users }
 }
 
 fn turn(mut section: Section<'_>) -> TurnConfig {

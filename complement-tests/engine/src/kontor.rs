@@ -82,6 +82,7 @@ fn configuration(surroundings: &Surroundings<'_>) -> Value {
         "registration": { "enabled": true, "shared_secret": "complement" },
         "rate_limits": { "enabled": false },
         "rooms": { "default_version": "10" },
+        "user_directory": { "search_all_users": false },
         "appservices": { "directory": APPSERVICES },
     })
 }

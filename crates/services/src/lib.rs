@@ -106,6 +106,7 @@ pub struct Settings {
     pub passwords: Arc<Passwords>,
     pub media: MediaSettings,
     pub turn: TurnSettings,
+    pub user_directory: user_directory::Scope,
 }
 
 /// One homeserver.
@@ -148,7 +149,8 @@ pub struct Services {
 
 impl Services {
     pub fn new(context: Context, settings: Settings) -> Self {
-        let Settings { registration, token_lifetimes, passwords, media, turn } = settings;
+        let Settings { registration, token_lifetimes, passwords, media, turn, user_directory } =
+            settings;
         let sessions = Arc::new(Sessions::new(context.clone(), token_lifetimes));
         let accounts = Arc::new(Accounts::new(
             context.clone(),
@@ -172,7 +174,7 @@ impl Services {
             filters: Filters::new(context.clone()),
             push_rules: PushRules::new(Arc::clone(&account_data)),
             pushers: Pushers::new(context.clone()),
-            user_directory: UserDirectory::new(context.clone()),
+            user_directory: UserDirectory::new(context.clone(), user_directory),
             timelines: Timelines::new(context.clone()),
             state_reads: StateReads::new(context.clone()),
             search: Search::new(context.clone()),

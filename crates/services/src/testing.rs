@@ -16,6 +16,7 @@ use crate::{
     passwords::{Cost, Passwords},
     sessions::{Caller, NewSession, OpenSession, TokenLifetimes},
     turn::TurnSettings,
+    user_directory::Scope,
 };
 
 /// A homeserver `acme.example` on the memory engine, with a clock that the test turns.
@@ -55,6 +56,7 @@ impl World {
             // Made when a file is uploaded, which no world does.
             media: MediaSettings::in_folder("no-media"),
             turn: TurnSettings::default(),
+            user_directory: Scope::Everybody,
         };
         Self { services: Services::new(context, settings), clock, engine }
     }

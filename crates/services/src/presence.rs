@@ -161,17 +161,21 @@ impl Presences {
         Ok(Some(presence.unwrap_or_else(away)))
     }
 
-    /// Everybody whose presence changed after the serial number, as events for a local user.
-    /// `begins`: everybody who is there at all.
-    pub fn events(&self, localpart: &str, serial: u64, begins: bool) -> Vec<Box<RawValue>> {
+    /// Everybody who is there.
+    pub fn there(&self) -> Vec<OwnedUserId> {
         let known = self.0.known.lock();
-        if !begins && known.serial <= serial {
+        let there = known.users.iter();
+        let there = there.filter(|(_, person)| person.presence.state != PresenceState::Offline);
+        there.map(|(user, _)| user.clone()).collect()
+    }
+
+    /// Everybody whose presence changed after the serial number, as events for a local user.
+    pub fn events(&self, localpart: &str, serial: u64) -> Vec<Box<RawValue>> {
+        let known = self.0.known.lock();
+        if known.serial <= serial {
             return Vec::new();
         }
-        let news = known.users.iter().filter(|(_, person)| match begins {
-            true => person.presence != away() && person.presence.state != PresenceState::Offline,
-            false => person.serial > serial,
-        });
+        let news = known.users.iter().filter(|(_, person)| person.serial > serial);
         let news = news.filter(|(user, person)| {
             person.audience.has(localpart) || self.0.is_local_user(user, localpart)
         });

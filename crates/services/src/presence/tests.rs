@@ -35,11 +35,11 @@ async fn those_who_share_a_room_see_who_is_there() {
     let start = *presences.watch().borrow();
     let status = Some("in the warehouse".to_owned());
     presences.set(&user_id("alice"), "PHONE", Online, status.clone()).await.unwrap();
-    assert_eq!(told(presences.events("bob", start, false)), [of("alice", "online")]);
-    assert_eq!(told(presences.events("alice", start, false)), [of("alice", "online")]);
-    assert!(presences.events("carol", start, false).is_empty());
+    assert_eq!(told(presences.events("bob", start)), [of("alice", "online")]);
+    assert_eq!(told(presences.events("alice", start)), [of("alice", "online")]);
+    assert!(presences.events("carol", start).is_empty());
     assert!(presences.has_news("bob", start) && !presences.has_news("carol", start));
-    assert_eq!(told(presences.events("bob", 0, true)), [of("alice", "online")]);
+    assert_eq!(presences.there(), [user_id("alice")]);
 
     let seen = presences.get(&user_id("bob"), &user_id("alice")).await.unwrap().unwrap();
     assert_eq!((seen.state, seen.status_msg), (Online, status));
@@ -61,9 +61,9 @@ async fn a_user_is_as_much_there_as_his_most_active_device() {
         let serial = *presences.watch().borrow();
         world.clock.advance(std::time::Duration::from_millis(after_ms));
         presences.expire().await.unwrap();
-        assert_eq!(told(presences.events("bob", serial, false)), [of("alice", expected)]);
+        assert_eq!(told(presences.events("bob", serial)), [of("alice", expected)]);
     }
-    assert!(presences.events("bob", 0, true).is_empty());
+    assert!(presences.there().is_empty());
 }
 
 #[tokio::test]

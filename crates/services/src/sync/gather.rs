@@ -109,7 +109,7 @@ impl<'a> Gather<'a> {
     }
 
     /// Who is there, of those with whom the user shares a room, and what changed of that.
-    fn presence(&self) -> Events {
+    fn presence(&self) -> Result<Events, StoreError> {
         let filter = &self.query.filter.presence;
         if !filter.wants_type("m.presence") {
             return Events::default();
@@ -118,14 +118,23 @@ impl<'a> Gather<'a> {
         // After a restart serial numbers may begin anew: then what is now is told again.
         let since = self.since.map(|since| since.presence);
         let since = since.filter(|since| *since <= self.end.presence);
-        let mut events = presences.events(localpart, since.unwrap_or(0), since.is_none());
-        if since.is_some() {
-            let told: HashSet<String> = events.iter().map(|event| event.get().to_owned()).collect();
-            let new = self.company.joined();
-            let new = presences.events_of(new.iter().map(String::as_str)).into_iter();
-            events.extend(new.filter(|event| !told.contains(event.get())));
-        }
-        Events { events }
+        let Some(since) = since else {
+            let mut known = Vec::new();
+            for user in presences.there() {
+                if self.knows(user.as_str())? {
+                    known.push(user);
+                }
+            }
+            return Ok(Events {
+                events: presences.events_of(known.iter().map(|user| user.as_str())),
+            });
+        };
+        let mut events = presences.events(localpart, since);
+        let told: HashSet<String> = events.iter().map(|event| event.get().to_owned()).collect();
+        let new = self.company.joined();
+        let new = presences.events_of(new.iter().map(String::as_str)).into_iter();
+        events.extend(new.filter(|event| !told.contains(event.get())));
+        Ok(Events { events })
     }
 
     pub(super) fn since_to_device(&self) -> u64 {
@@ -170,7 +179,7 @@ impl<'a> Gather<'a> {
             }
         }
         answer.account_data = self.global_account_data()?;
-        answer.presence = self.presence();
+        answer.presence = self.presence()?;
         let to_device = self.for_device(&mut answer, &self.company, self.since_to_device())?;
         answer.next_batch = SyncToken { to_device, ..self.end }.to_string();
         Ok(answer)

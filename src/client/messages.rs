@@ -5,7 +5,10 @@
 use axum::extract::State;
 use ruma::{OwnedRoomId, api::Direction};
 use serde::Deserialize;
-use services::timeline::{EventAtTime, Messages, MessagesQuery};
+use services::{
+    rooms::join::JoinError,
+    timeline::{EventAtTime, Messages, MessagesQuery},
+};
 use web::Json;
 
 use super::{
@@ -75,7 +78,15 @@ pub(crate) async fn get_event_by_timestamp(
 ) -> Result<Json<EventAtTime>, Error> {
     let TimeParameters { ts, dir } = parameters;
     let timelines = &app.services.timelines;
-    let found = timelines.event_at_time(reader(&caller), room_id, ts, direction(dir)).await?;
+    let find = || timelines.event_at_time(reader(&caller), room_id.clone(), ts, direction(dir));
+    let mut found = find().await?;
+    if found.as_ref().is_none_or(|found| found.may_be_nearer) {
+        let rooms = &app.services.rooms;
+        let fetched = rooms.backfill_to(&room_id, ts, direction(dir)).await;
+        if fetched.map_err(JoinError::from)? {
+            found = find().await?;
+        }
+    }
     let found = found.ok_or_else(|| {
         let way = if dir == Direction::Forward { "forward" } else { "backward" };
         web::Error::not_found(format!("Unable to find event from {ts} in {way} direction"))

@@ -3,16 +3,19 @@
 use std::sync::Arc;
 
 use model::pdu::Pdu;
-use ruma::{OwnedEventId, OwnedServerName, ServerName};
+use ruma::{EventId, OwnedEventId, OwnedServerName, RoomId, ServerName};
 use store::events::{self, Order};
 
 use super::{
     Arrival, Room, Rooms, WriteError,
     receive::{Patience, ReceiveError, of_room},
 };
+use crate::timeline::Direction;
 
 /// Events asked for at once.
 const EVENTS_ASKED: u32 = 100;
+/// Pages of history that are fetched to come to an event of long ago.
+const STEPS_TO_TIME_MAX: usize = 20;
 /// Servers asked until one answers.
 const SERVERS_ASKED_MAX: usize = 5;
 
@@ -43,6 +46,42 @@ impl Rooms {
             }
         }
         Ok(0)
+    }
+
+    /// Fetches history until it holds the event that other servers know nearest to a time. Says
+    /// whether any was added.
+    pub async fn backfill_to(
+        &self,
+        room_id: &RoomId,
+        time_ms: u64,
+        direction: Direction,
+    ) -> Result<bool, ReceiveError> {
+        let Some(room) = self.find(room_id).await? else { return Ok(false) };
+        let (gap, _) = self.oldest_gap(&room).await?;
+        if gap.is_empty() {
+            return Ok(false);
+        }
+        let (remote, forward) = (self.remote()?, direction == Direction::Forward);
+        for server in self.servers_with_history(&room).await? {
+            let asked = remote.event_at_time(&server, room_id, time_ms, forward).await;
+            let Ok((event_id, _)) = asked else { continue };
+            let mut added = false;
+            for _ in 0..STEPS_TO_TIME_MAX {
+                if self.is_placed(&room, &event_id).await? || self.backfill(&room).await? == 0 {
+                    break;
+                }
+                added = true;
+            }
+            return Ok(added);
+        }
+        Ok(false)
+    }
+
+    /// Whether the event is here and has its place among the room's others.
+    async fn is_placed(&self, room: &Room, event_id: &EventId) -> Result<bool, WriteError> {
+        let event_id = event_id.to_owned();
+        let event = self.read(room.number, move |rows| rows.event_by_id(&event_id));
+        Ok(event.await?.is_some_and(|event| event.record.state_after.is_some()))
     }
 
     async fn prepend(

@@ -22,6 +22,10 @@ use crate::{
 pub struct EventAtTime {
     pub event_id: String,
     pub origin_server_ts: u64,
+    /// It is the oldest event that this homeserver has, and not the room's first: others may have a
+    /// nearer one.
+    #[serde(skip)]
+    pub may_be_nearer: bool,
 }
 
 /// Events that are looked at on each side of the place that halving found.
@@ -76,7 +80,8 @@ pub fn nearest_shown(
         };
         if is_nearer && event.is_accepted() && shows(&event)? {
             let event_id = event.pdu.event_id.to_string();
-            nearest = Some(EventAtTime { event_id, origin_server_ts: sent_at });
+            nearest =
+                Some(EventAtTime { event_id, origin_server_ts: sent_at, may_be_nearer: false });
         }
     }
     Ok(nearest)
@@ -103,9 +108,14 @@ fn nearest(
             around.iter().filter(|view| view.origin_server_ts <= time_ms).max_by_key(time)
         }
     };
-    Ok(nearest.map(|view| EventAtTime {
-        event_id: view.event_id().to_owned(),
-        origin_server_ts: view.origin_server_ts,
+    let Some(nearest) = nearest else { return Ok(None) };
+    // Going forward, what is missing may begin before the oldest event that is here.
+    let oldest = edge(room.rows, false)?;
+    let is_oldest = nearest.stored.order() == oldest && !nearest.is_at("m.room.create", "");
+    Ok(Some(EventAtTime {
+        event_id: nearest.event_id().to_owned(),
+        origin_server_ts: nearest.origin_server_ts,
+        may_be_nearer: is_oldest && direction == Direction::Forward,
     }))
 }
 

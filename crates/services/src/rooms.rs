@@ -29,6 +29,7 @@ use crate::{Context, room_rows::RoomRows};
 
 mod backfill;
 pub mod collect;
+mod company;
 pub mod create;
 pub mod directory;
 mod draft;

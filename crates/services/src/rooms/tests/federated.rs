@@ -267,3 +267,40 @@ async fn a_server_that_left_can_come_back() {
     network.deliver(&acme, &hansa, &room).await;
     assert!(bodies(&hansa, &room).await.contains(&"again together".to_owned()));
 }
+
+#[tokio::test]
+async fn servers_that_begin_to_share_a_room_are_told_of_a_users_devices() {
+    let (_network, _acme, hansa, room) = two(RoomVersion::V11).await;
+    let changed_at = async || {
+        let store = hansa.context().store.clone();
+        store.read(|rows| store::device_keys::changed_at(rows, bob().as_str())).await.unwrap()
+    };
+    let told = changed_at().await;
+    assert!(told.is_some());
+    join(&hansa, bob(), &room, "acme.example").await;
+    assert_eq!(changed_at().await, told, "he was in the room already");
+}
+
+#[tokio::test]
+async fn who_is_refused_by_the_servers_he_names_is_not_taken_to_others() {
+    let network = Arc::new(Network::default());
+    let (acme, hansa) = (network.add("acme.example"), network.add("hansa.example"));
+    let room = acme.create(new_room(RoomVersion::V11, Preset::PrivateChat)).await.unwrap();
+    let joining = |via: &[&str]| Joining {
+        user: bob(),
+        room_id: room.clone(),
+        via: via.iter().map(|server| (*server).try_into().unwrap()).collect(),
+        content: Map::new(),
+    };
+    // The room's id names a server, which is asked for want of a better one.
+    for via in [&["acme.example"][..], &[]] {
+        let refused = hansa.join(joining(via)).await;
+        let refused = matches!(
+            refused,
+            Err(crate::rooms::join::JoinError::Remote(
+                crate::rooms::remote::RemoteError::Refused { .. }
+            ))
+        );
+        assert!(refused, "{via:?}");
+    }
+}

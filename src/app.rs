@@ -41,9 +41,9 @@ pub(crate) struct Shared {
     pub(crate) ids: Arc<dyn Ids>,
     /// How the homeservers reach each other, and others.
     pub(crate) transport: Arc<Transport>,
-    /// Cancelled when the process is to stop: who waits for something long ends its wait.
     /// How pages are fetched that users link to.
     pub(crate) outbound: Outbound,
+    /// Cancelled when the process is to stop: who waits for something long ends its wait.
     pub(crate) drain: CancellationToken,
 }
 
@@ -105,8 +105,8 @@ impl Shared {
             clock,
             ids,
             transport,
-            drain: CancellationToken::new(),
             outbound,
+            drain: CancellationToken::new(),
             config,
         }))
     }

@@ -301,6 +301,7 @@ enum TakeError {
 fn fate_of(error: &ReceiveError) -> Fate {
     match error {
         ReceiveError::Remote(_) | ReceiveError::Incomplete => Fate::Unhelped,
+        ReceiveError::Withheld => Fate::Decided,
         ReceiveError::Write(error) => match error {
             WriteError::Commit(_) | WriteError::Store(_) | WriteError::Contended => Fate::NotNow,
             WriteError::MissingAuthEvent => Fate::Unhelped,

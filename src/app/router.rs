@@ -10,14 +10,15 @@ use std::{
 
 use axum::{
     Extension, Router,
+    body::Body,
     extract::{Request, State},
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
 use futures_util::FutureExt;
 use http::{
-    HeaderMap,
-    header::{AUTHORIZATION, HOST},
+    HeaderMap, Method, StatusCode, Uri,
+    header::{ALLOW, AUTHORIZATION, HOST},
 };
 use ruma::{OwnedServerName, ServerName, api::federation::authentication::XMatrix};
 use tower::ServiceExt;
@@ -95,7 +96,8 @@ async fn dispatch(
     };
     let Some(name) = name else {
         if is_federation(&request) {
-            return Error::unrecognized().into_response();
+            let (method, uri) = (request.method().clone(), request.uri().clone());
+            return misdirected(&homeservers, &method, uri).await;
         }
         return Error::not_found("There is no homeserver of this name here").into_response();
     };
@@ -109,6 +111,23 @@ async fn dispatch(
         return refusal.into_response();
     }
     answer(homeservers.federation(&name).await, request).await
+}
+
+/// What the Server-Server API of a homeserver that is not here answers: that it has no such path, or
+/// no such method there. Nothing of the request is done.
+async fn misdirected(homeservers: &Homeservers, method: &Method, uri: Uri) -> Response {
+    let Some(any) = homeservers.only() else { return Error::unrecognized().into_response() };
+    let mut probe = Request::new(Body::empty());
+    *probe.method_mut() = Method::OPTIONS;
+    *probe.uri_mut() = uri;
+    let answer = answer(homeservers.federation(&any).await, probe).await;
+    let allowed = answer.headers().get(ALLOW).and_then(|allowed| allowed.to_str().ok());
+    let is_allowed = allowed
+        .is_none_or(|allowed| allowed.split(',').any(|allowed| allowed.trim() == method.as_str()));
+    match answer.status() {
+        StatusCode::METHOD_NOT_ALLOWED if !is_allowed => answer,
+        _ => Error::unrecognized().into_response(),
+    }
 }
 
 /// The endpoints that older clients call under `r0` are those of `v3`: only the name of the version

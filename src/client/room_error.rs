@@ -77,7 +77,7 @@ impl From<JoinError> for Error {
             JoinError::Remote(error) | JoinError::Receive(ReceiveError::Remote(error)) => {
                 error.into()
             }
-            JoinError::Receive(error @ ReceiveError::Incomplete) => {
+            JoinError::Receive(error @ (ReceiveError::Incomplete | ReceiveError::Withheld)) => {
                 Self(bad_gateway().caused_by(error))
             }
             JoinError::Write(error) | JoinError::Receive(ReceiveError::Write(error)) => {

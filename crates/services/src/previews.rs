@@ -27,10 +27,14 @@ const PROPERTIES_MAX: usize = 50;
 const KEPT_MS: u64 = 10 * 60 * 1000;
 const KEPT_MAX: NonZeroUsize = NonZeroUsize::new(1_000).expect("not zero");
 
+/// What is shown of a page.
+pub type Preview = Map<String, Value>;
+
 /// The previews that were made lately, by address.
 pub struct Previews {
     context: Context,
-    kept: Mutex<LruCache<String, (u64, Map<String, Value>)>>,
+    /// With the time.
+    kept: Mutex<LruCache<String, (u64, Preview)>>,
 }
 
 impl Previews {
@@ -38,14 +42,14 @@ impl Previews {
         Self { context, kept: Mutex::new(LruCache::new(KEPT_MAX)) }
     }
 
-    pub fn kept(&self, url: &str) -> Option<Map<String, Value>> {
+    pub fn kept(&self, url: &str) -> Option<Preview> {
         let now_ms = self.context.clock.now_ms();
         let mut kept = self.kept.lock();
         let (since_ms, preview) = kept.get(url)?;
         (now_ms < since_ms + KEPT_MS).then(|| preview.clone())
     }
 
-    pub fn keep(&self, url: &str, preview: Map<String, Value>) {
+    pub fn keep(&self, url: &str, preview: Preview) {
         let now_ms = self.context.clock.now_ms();
         self.kept.lock().put(url.to_owned(), (now_ms, preview));
     }

@@ -37,7 +37,9 @@ pub(crate) fn receive(error: ReceiveError) -> Error {
     match error {
         ReceiveError::Write(error) => write(error),
         ReceiveError::Remote(error) => remote(&error),
-        ReceiveError::Incomplete => Error::forbidden("The event's past is not known here"),
+        ReceiveError::Incomplete | ReceiveError::Withheld => {
+            Error::forbidden("The event's past is not known here")
+        }
     }
 }
 

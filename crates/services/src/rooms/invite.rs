@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use model::{build, pdu::Pdu};
 use ruma::{
-    OwnedEventId, OwnedServerName, RoomId, ServerName, UserId,
+    OwnedEventId, OwnedServerName, OwnedUserId, RoomId, UserId,
     events::room::member::MembershipState,
 };
 use serde::Deserialize;
@@ -230,6 +230,11 @@ const STRIPPED_BYTES_MAX: usize = 80_000;
 
 /// The server of whoever invited the user, from the stored stripped state.
 pub(super) fn inviting_server(membership: &Membership) -> Option<OwnedServerName> {
+    inviting_user(membership).map(|user| user.server_name().to_owned())
+}
+
+/// Whoever invited the user, from the stored stripped state.
+pub(super) fn inviting_user(membership: &Membership) -> Option<OwnedUserId> {
     #[derive(Deserialize)]
     struct Stripped<'a> {
         r#type: &'a str,
@@ -249,8 +254,5 @@ pub(super) fn inviting_server(membership: &Membership) -> Option<OwnedServerName
             && event.content.membership == Some(MembershipState::Invite.as_str())
     };
     let mut invites = events.filter(invite);
-    invites.next_back().map(|event: Stripped<'_>| -> OwnedServerName {
-        let server: &ServerName = event.sender.server_name();
-        server.to_owned()
-    })
+    invites.next_back().map(|event: Stripped<'_>| event.sender)
 }

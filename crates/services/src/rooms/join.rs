@@ -88,12 +88,20 @@ impl Rooms {
     async fn join_remotely(&self, room: Option<&Room>, joining: Joining) -> Result<(), JoinError> {
         let servers =
             self.servers_to_ask(room, &joining.room_id, &joining.user, &joining.via).await?;
-        let mut last = JoinError::NoServers;
+        let (mut last, mut refused) = (JoinError::NoServers, false);
         for server in servers {
+            // Whom the user did not name is asked only if nobody whom he did gave an answer.
+            if refused && !joining.via.contains(&server) {
+                break;
+            }
             match self.join_through(&server, &joining).await {
                 Ok(()) => return Ok(()),
                 Err(error) => {
                     tracing::info!(%server, room_id = %joining.room_id, %error, "could not join");
+                    refused |= matches!(
+                        &error,
+                        JoinError::Remote(RemoteError::Refused { status: 400 | 403, .. })
+                    );
                     // What one server refuses by the room's rules, another would refuse too, but
                     // for restricted rooms; what it does not know, another may.
                     last = error;

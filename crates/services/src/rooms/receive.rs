@@ -30,6 +30,9 @@ pub enum ReceiveError {
     Remote(#[from] RemoteError),
     #[error("the event's past could not be completed")]
     Incomplete,
+    /// Its server was asked for what it follows, and did not show it.
+    #[error("what the event follows is not shown, or is not valid")]
+    Withheld,
     #[error(transparent)]
     Write(#[from] WriteError),
 }
@@ -40,7 +43,7 @@ impl ReceiveError {
         match self {
             Self::Remote(error) => error.may_pass(),
             Self::Incomplete => true,
-            Self::Write(_) => false,
+            Self::Withheld | Self::Write(_) => false,
         }
     }
 }
@@ -109,13 +112,17 @@ impl Rooms {
         }
         if !missing.prev.is_empty() {
             let filled = self.fill_gap(room, origin, &pdu, &missing).await;
+            let was_answered = filled.is_ok();
             if patience == Patience::Strict {
                 filled?;
             }
             // Who sends an event has what it follows. A state that its server tells us in place of
             // that is not looked at: events that are not valid would come into the room with it.
             if !self.missing(room, &pdu).await?.prev.is_empty() {
-                return Err(ReceiveError::Incomplete);
+                return Err(match was_answered {
+                    true => ReceiveError::Withheld,
+                    false => ReceiveError::Incomplete,
+                });
             }
         }
         self.receive_one(room, origin, &pdu, (Arrival::New, patience)).await
@@ -133,12 +140,13 @@ impl Rooms {
         if missing.known {
             return Ok(Received::Known);
         }
-        if !missing.auth.is_empty() {
-            self.fetch_auth(room, origin, pdu).await?;
-        }
         let mut told = Vec::new();
         for prev in &missing.prev {
             told.push(self.fetch_state_after(room, origin, prev, patience).await?);
+        }
+        // The state may have brought them.
+        if !missing.auth.is_empty() {
+            self.fetch_missing_auth(room, origin, pdu).await?;
         }
         let pdu = Arc::clone(pdu);
         let present: Vec<OwnedEventId> =

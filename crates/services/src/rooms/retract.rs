@@ -8,12 +8,16 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use store::memberships::{Kind, Membership};
 
-use super::{Room, Rooms, WriteError, invite::Away};
+use super::{
+    Room, Rooms, WriteError,
+    invite::{Away, inviting_user},
+};
 
 impl Rooms {
     /// Takes in a verified event that puts a local user out of a room that this homeserver is not
-    /// in. Only servers whose users we know to be in the room may do so: those that invited the
-    /// user, or let him knock. Says whether it meant anything.
+    /// in. An invitation is taken back by who made it: whether others may, only the room's state
+    /// would tell. A knock is turned down by a server that let the user knock. Says whether it meant
+    /// anything.
     pub async fn receive_retraction(
         &self,
         room: &Arc<Room>,
@@ -26,10 +30,12 @@ impl Rooms {
             return Ok(false);
         };
         let Some(membership) = self.membership(room, &user).await? else { return Ok(false) };
-        if !matches!(membership.kind, Kind::Invite | Kind::Knock)
-            || !told_of(&membership, event.sender.server_name())
-            || !builds_on(event, membership.opened_by.as_deref())
-        {
+        let may = match membership.kind {
+            Kind::Invite => inviting_user(&membership).is_some_and(|who| who == event.sender),
+            Kind::Knock => told_of(&membership, event.sender.server_name()),
+            Kind::Join | Kind::Leave | Kind::Ban => false,
+        };
+        if !may || !builds_on(event, membership.opened_by.as_deref()) {
             return Ok(false);
         }
         let ending = Some(super::invite::ending_json(event));

@@ -134,7 +134,7 @@ impl Gather<'_> {
     }
 
     /// Whether the reader is this user, or shares a room with him.
-    fn knows(&self, user: &str) -> Result<bool, StoreError> {
+    pub(super) fn knows(&self, user: &str) -> Result<bool, StoreError> {
         let Ok(user) = <&UserId>::try_from(user) else { return Ok(false) };
         if *user == self.reader.user {
             return Ok(true);

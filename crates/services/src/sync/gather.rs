@@ -112,7 +112,7 @@ impl<'a> Gather<'a> {
     fn presence(&self) -> Result<Events, StoreError> {
         let filter = &self.query.filter.presence;
         if !filter.wants_type("m.presence") {
-            return Events::default();
+            return Ok(Events::default());
         }
         let (presences, localpart) = (&self.syncs.presences, self.reader.user.localpart());
         // After a restart serial numbers may begin anew: then what is now is told again.

@@ -71,7 +71,15 @@ impl View {
         // event if the history_visibility before or after the event would allow them to see it.
         // Likewise, for the user's own m.room.member events, the user should be allowed to see the
         // event if their membership before or after the event would allow them to see it."
-        self.before.allows(self.joined_later) || self.after.allows(self.joined_later)
+        let by_rule = self.before.allows(self.joined_later) || self.after.allows(self.joined_later);
+        by_rule || self.is_refusal()
+    }
+
+    /// Whether the event ends the user's invitation or knock. The rules alone would hide it, and his
+    /// clients would go on showing what is over.
+    fn is_refusal(&self) -> bool {
+        let asked = matches!(self.before.membership, Membership::Invite | Membership::Knock);
+        asked && matches!(self.after.membership, Membership::Leave | Membership::Ban)
     }
 }
 

@@ -64,6 +64,8 @@ fn a_users_own_membership_is_seen_from_either_side() {
     assert!(seen(Invited, Leave, Invite), "an invite");
     assert!(seen(Invited, Invite, Leave), "a refused invite");
     assert!(!seen(Joined, Leave, Ban), "the ban of somebody who was never there");
+    assert!(seen(Joined, Invite, Leave), "a refused invite in a room that hides its past");
+    assert!(seen(Shared, Knock, Leave), "a refused knock");
 }
 
 #[test]

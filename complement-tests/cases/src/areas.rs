@@ -1,11 +1,27 @@
 //! The cases, one file for each area of the specification.
 
+mod account_data;
 mod accounts;
+mod aliases;
 mod devices;
+mod federated_events;
+mod federated_joins;
+mod federated_queries;
+mod federated_rooms;
+mod history;
+mod invalid;
+mod leaving;
+mod membership;
+mod messages;
 mod passwords;
+mod power;
+mod processes;
+mod profile;
 mod registration;
+mod relations;
 mod rooms;
 mod sync;
+mod transactions;
 mod versions;
 
 use crate::case::Case;
@@ -14,12 +30,28 @@ use crate::case::Case;
 pub fn cases() -> Vec<Case> {
     let areas = [
         versions::cases(),
+        invalid::cases(),
         registration::cases(),
         accounts::cases(),
         passwords::cases(),
         devices::cases(),
+        profile::cases(),
+        account_data::cases(),
         rooms::cases(),
+        aliases::cases(),
+        membership::cases(),
+        leaving::cases(),
+        history::cases(),
+        power::cases(),
+        messages::cases(),
+        relations::cases(),
+        transactions::cases(),
         sync::cases(),
+        federated_joins::cases(),
+        federated_rooms::cases(),
+        federated_events::cases(),
+        federated_queries::cases(),
+        processes::cases(),
     ];
     areas.into_iter().flatten().collect()
 }

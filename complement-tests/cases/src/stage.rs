@@ -1,11 +1,12 @@
-//! What a case has to play with: companies of its own and their people.
+//! What a case has to play with: companies of its own, and peers that it leads by the hand.
 
 use crate::{
     case::{Failure, caught},
+    peer::Peer,
     tap::Wire,
     theatre::Theatre,
 };
-use harness::{Account, Call, Http};
+use harness::{Account, Call, Http, Server};
 use reqwest::Method;
 use std::{
     future::Future,
@@ -48,6 +49,15 @@ impl Stage {
         Company { name, suffix, http }
     }
 
+    /// Some fresh companies.
+    pub async fn companies<const N: usize>(&self) -> [Company; N] {
+        let mut companies = Vec::new();
+        for _ in 0..N {
+            companies.push(self.company().await);
+        }
+        companies.try_into().expect("as many as were made")
+    }
+
     /// A person of a fresh company.
     pub async fn person(&self) -> Account {
         self.company().await.person("alice").await
@@ -57,6 +67,28 @@ impl Stage {
     pub async fn colleagues(&self) -> (Account, Account) {
         let company = self.company().await;
         (company.person("alice").await, company.person("bob").await)
+    }
+
+    /// Two people of two fresh companies.
+    pub async fn partners(&self) -> (Account, Account) {
+        let [here, there] = self.companies().await;
+        (here.person("alice").await, there.person("bob").await)
+    }
+
+    /// A homeserver that does what the case wants, right or wrong.
+    pub async fn peer(&self) -> Peer {
+        Peer::start(self.theatre.http().clone(), self.theatre.authority(), self.wire.clone()).await
+    }
+
+    /// A process of the server under test for this case alone.
+    pub async fn process(&self) -> Server {
+        self.theatre.another_process().await
+    }
+
+    /// A way to a homeserver of a process of this case.
+    pub fn company_of(&self, server: &Server, name: &str) -> Company {
+        let http = self.theatre.http().to(&server.base(), name).tapped(self.wire.clone());
+        Company { name: name.into(), suffix: String::new(), http }
     }
 
     /// Plays one row of the case; if it fails, the others are played all the same.

@@ -19,6 +19,8 @@ pub enum Fault {
     Idle,
     /// It allows what it should refuse.
     Lax,
+    /// It never tells the peer.
+    Mute,
 }
 
 /// A fault of one endpoint.
@@ -45,6 +47,13 @@ impl Wire {
     /// The faults that could have been made on this wire.
     pub fn possible_faults(&self) -> BTreeSet<Spoilt> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Does a request to a peer of the case get through?
+    pub fn reaches_peer(&self, what: &str) -> bool {
+        let endpoint = format!("to peer {}", endpoint_of(what));
+        self.note(&endpoint, Fault::Mute);
+        !self.is(&endpoint, Fault::Mute)
     }
 
     fn note(&self, endpoint: &str, fault: Fault) {

@@ -20,6 +20,8 @@ const NETWORKS: u8 = 12;
 #[derive(Debug)]
 pub struct Theatre {
     servers: Vec<Server>,
+    kind: Kind,
+    authority: Arc<Authority>,
     http: Http,
     /// Do cases share homeservers, and only their users are fresh?
     shared: bool,
@@ -38,11 +40,11 @@ impl Theatre {
         } else {
             let homeservers = if shared { SHARED as u8 } else { 1 };
             let options = Options { homeservers, ..Options::default() };
-            servers.push(Server::started(kind, &authority, options).await);
+            servers.push(Server::started(kind.clone(), &authority, options).await);
         }
-        let http = Http::new(&servers[0].base(), servers[0].name());
+        let http = Http::trusting(&authority, &servers[0].base(), servers[0].name());
         let shared = shared || target_is_synapse();
-        Self { servers, http, shared, made: AtomicUsize::new(0) }
+        Self { servers, kind, authority, http, shared, made: AtomicUsize::new(0) }
     }
 
     /// Name, base URL and suffix of localparts for the `nth` company of some case.
@@ -67,6 +69,16 @@ impl Theatre {
     /// The one HTTP client of the suite.
     pub fn http(&self) -> &Http {
         &self.http
+    }
+
+    /// A process with one homeserver, besides the shared ones.
+    pub async fn another_process(&self) -> Server {
+        Server::started(self.kind.clone(), &self.authority, Options::default()).await
+    }
+
+    /// What makes the certificates of peers good.
+    pub fn authority(&self) -> &Arc<Authority> {
+        &self.authority
     }
 
     /// Shows what the servers said last, when a case failed.

@@ -60,3 +60,16 @@ pub fn set(items: &[Value], field: &str) -> BTreeSet<String> {
 pub async fn public_room(of: &Account) -> String {
     of.create_room(&json!({ "preset": "public_chat" })).await
 }
+/// What a member event says of somebody.
+pub async fn membership(seen_by: &Account, room: &str, of: &Account) -> Option<String> {
+    let content = seen_by.state_content(room, "m.room.member", &of.user_id).await?;
+    content["membership"].as_str().map(str::to_owned)
+}
+
+/// Waits until somebody has this membership.
+pub async fn becomes(seen_by: &Account, room: &str, of: &Account, wanted: &str) {
+    harness::eventually(&format!("{} becomes {wanted}", of.user_id), async || {
+        (membership(seen_by, room, of).await? == wanted).then_some(())
+    })
+    .await;
+}

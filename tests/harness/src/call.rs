@@ -1,6 +1,7 @@
 //! One HTTP request of a client, and its answer.
 
-use reqwest::{Client, Method, RequestBuilder, StatusCode, Url};
+use crate::authority::Authority;
+use reqwest::{Certificate, Client, ClientBuilder, Method, RequestBuilder, StatusCode, Url};
 use rustls::crypto::ring;
 use serde_json::Value;
 use std::{collections::HashMap, fmt::Debug, sync::Arc, time::Duration};
@@ -29,14 +30,21 @@ pub trait Tap: Debug + Send + Sync {
 impl Http {
     /// A way to a homeserver (`host`) that listens at `base`.
     pub fn new(base: &str, host: &str) -> Self {
+        Self::build(base, host, |client| client)
+    }
+
+    /// A way that may use TLS, and trusts the servers of a test only.
+    pub fn trusting(authority: &Authority, base: &str, host: &str) -> Self {
+        let pem = std::fs::read(authority.ca_file()).expect("the authority's certificate");
+        let ca = Certificate::from_pem(&pem).expect("a certificate");
+        Self::build(base, host, |client| client.tls_certs_only([ca]))
+    }
+
+    fn build(base: &str, host: &str, more: impl FnOnce(ClientBuilder) -> ClientBuilder) -> Self {
         // Another test of this process may have installed it; it is the same one.
         let _ = ring::default_provider().install_default();
-        let client = Client::builder()
-            .no_proxy()
-            .http1_only()
-            .timeout(TIMEOUT)
-            .build()
-            .expect("an HTTP client");
+        let client = Client::builder().no_proxy().http1_only().timeout(TIMEOUT);
+        let client = more(client).build().expect("an HTTP client");
         Self { client, base: base.parse().expect("a URL"), host: host.into(), tap: None }
     }
 

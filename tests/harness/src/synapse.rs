@@ -52,6 +52,7 @@ pub(crate) fn configure(server: &Server) {
         "room_list_publication_rules": [{ "action": "allow" }],
         // It answers the same question with the same answer for two minutes otherwise.
         "caches": { "sync_response_cache_duration": "0s" },
+        "experimental_features": { "msc3874_enabled": true },
         // A test does not wait minutes for the next try.
         "federation": {
             "destination_min_retry_interval": "1s",

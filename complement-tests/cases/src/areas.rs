@@ -10,18 +10,25 @@ mod federated_queries;
 mod federated_rooms;
 mod history;
 mod invalid;
+mod keys;
+mod knocking;
 mod leaving;
+mod media;
 mod membership;
 mod messages;
 mod passwords;
 mod power;
 mod processes;
 mod profile;
+mod push;
+mod receipts;
 mod registration;
 mod relations;
+mod restricted;
 mod rooms;
 mod sync;
 mod transactions;
+mod twelve;
 mod versions;
 
 use crate::case::Case;
@@ -47,6 +54,13 @@ pub fn cases() -> Vec<Case> {
         relations::cases(),
         transactions::cases(),
         sync::cases(),
+        receipts::cases(),
+        push::cases(),
+        media::cases(),
+        keys::cases(),
+        knocking::cases(),
+        restricted::cases(),
+        twelve::cases(),
         federated_joins::cases(),
         federated_rooms::cases(),
         federated_events::cases(),

@@ -16,7 +16,11 @@ pub fn cases() -> Vec<Case> {
         case("TestJoinFederatedRoomFailOver", fail_over),
         case("TestJoinFederatedRoomWithUnverifiableEvents", unverifiable),
         case("TestBannedUserCannotSendJoin", banned),
+        case("TestCannotSendNonJoinViaSendJoinV1", |stage| only(stage, "v1", "send_join", "join")),
         case("TestCannotSendNonJoinViaSendJoinV2", |stage| only(stage, "v2", "send_join", "join")),
+        case("TestCannotSendNonLeaveViaSendLeaveV1", |stage| {
+            only(stage, "v1", "send_leave", "leave")
+        }),
         case("TestCannotSendNonLeaveViaSendLeaveV2", |stage| {
             only(stage, "v2", "send_leave", "leave")
         }),

@@ -125,6 +125,7 @@ fn transaction(shared: &Shared, body: &Value) -> Reply {
 }
 
 fn invite(shared: &Shared, body: &Value) -> Option<Reply> {
+    shared.heard.invitation(body);
     let (_, event) = shared.key.signed_event(&body["event"], body["room_version"].as_str()?);
     Some((200, json!({ "event": event })))
 }

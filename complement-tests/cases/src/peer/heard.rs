@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 #[derive(Debug, Default)]
 pub struct Heard {
     pdus: Mutex<Vec<Value>>,
+    invitations: Mutex<Vec<Value>>,
     requests: Mutex<Vec<String>>,
 }
 
@@ -29,6 +30,11 @@ impl Heard {
     /// Notes an event that came by another way.
     pub(super) fn pdu(&self, pdu: &Value) {
         add(&self.pdus, [pdu.clone()]);
+    }
+
+    /// Notes an invitation, the whole body.
+    pub(super) fn invitation(&self, body: &Value) {
+        add(&self.invitations, [body.clone()]);
     }
 
     /// Notes that somebody asked.
@@ -57,6 +63,11 @@ impl Heard {
             self.pdus().into_iter().find(|pdu| is_it(pdu))
         })
         .await
+    }
+
+    /// Waits for an invitation, the whole body of the request.
+    pub async fn until_invitation(&self) -> Value {
+        eventually("the peer is invited", async || all(&self.invitations).into_iter().next()).await
     }
 
     /// Waits for a request whose path holds `part`.

@@ -230,6 +230,24 @@ async fn the_end_of_an_earlier_invitation_does_not_end_a_new_one() {
 }
 
 #[tokio::test]
+async fn an_invitation_that_overtakes_the_ban_before_it_is_kept() {
+    let (network, acme, hansa, room) = two(RoomVersion::V12).await;
+    let open = hansa.get(&room).await.unwrap();
+    set(&acme, &room, alice(), bob(), MembershipState::Ban).await;
+    set(&acme, &room, alice(), bob(), MembershipState::Leave).await;
+    let invite = NewMembership {
+        sender: alice(),
+        target: bob(),
+        membership: MembershipState::Invite,
+        content: Map::new(),
+    };
+    acme.invite(&room, invite).await.unwrap();
+    network.deliver(&acme, &hansa, &room).await;
+    let membership = hansa.membership(&open, &bob()).await.unwrap().unwrap();
+    assert_eq!(membership.kind, Kind::Invite);
+}
+
+#[tokio::test]
 async fn an_invitation_can_be_declined() {
     let network = Arc::new(Network::default());
     let (acme, hansa) = (network.add("acme.example"), network.add("hansa.example"));

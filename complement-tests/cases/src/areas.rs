@@ -3,11 +3,13 @@
 mod account_data;
 mod accounts;
 mod aliases;
+mod device_lists;
 mod devices;
 mod federated_events;
 mod federated_joins;
 mod federated_queries;
 mod federated_rooms;
+mod gaps;
 mod history;
 mod invalid;
 mod keys;
@@ -26,6 +28,7 @@ mod registration;
 mod relations;
 mod restricted;
 mod rooms;
+mod secrets;
 mod sync;
 mod transactions;
 mod twelve;
@@ -58,12 +61,15 @@ pub fn cases() -> Vec<Case> {
         push::cases(),
         media::cases(),
         keys::cases(),
+        device_lists::cases(),
+        secrets::cases(),
         knocking::cases(),
         restricted::cases(),
         twelve::cases(),
         federated_joins::cases(),
         federated_rooms::cases(),
         federated_events::cases(),
+        gaps::cases(),
         federated_queries::cases(),
         processes::cases(),
     ];

@@ -1,6 +1,6 @@
 //! What is known to be otherwise in a server that serves as a control.
 //!
-//! A line of `deviations/synapse.txt`: `Name` or `Name / row`, `: `, the reason. Who is listed must
+//! A line of `deviations/synapse.txt`: `Name` or `Name / row`, ` | `, the reason. Who is listed must
 //! fail, or the line is struck off.
 
 use crate::case::Failure;
@@ -32,7 +32,7 @@ impl Deviations {
 }
 
 fn parse(line: &str) -> (String, Option<String>) {
-    let (what, _reason) = line.split_once(": ").unwrap_or_else(|| panic!("no reason in {line}"));
+    let (what, _reason) = line.split_once(" | ").unwrap_or_else(|| panic!("no reason in {line}"));
     match what.split_once(" / ") {
         Some((name, row)) => (name.into(), Some(row.into())),
         None => (what.into(), None),

@@ -27,6 +27,9 @@ pub fn cases() -> Vec<Case> {
         case("TestCannotSendNonKnockViaSendKnock", |stage| {
             only(stage, "v1", "send_knock", "knock")
         }),
+        case("TestCannotSendKnockViaSendKnockInMSC3787Room", |stage| {
+            only(stage, "v1", "send_knock", "knock_restricted")
+        }),
     ]
 }
 
@@ -156,13 +159,17 @@ async fn banned(stage: Stage) {
 }
 
 /// Everything but the right membership event is refused.
-async fn only(stage: Stage, version: &'static str, endpoint: &'static str, wanted: &'static str) {
+async fn only(stage: Stage, version: &'static str, endpoint: &'static str, how: &'static str) {
+    let (wanted, join_rule) = match how {
+        "knock_restricted" => ("knock", "knock_restricted"),
+        "knock" => ("knock", "knock"),
+        _ => (how, "public"),
+    };
     let company = stage.company().await;
     let alice = company.person("alice").await;
     let peer = stage.peer().await;
-    let join_rule = if wanted == "knock" { "knock" } else { "public" };
     let rule = json!({
-        "type": "m.room.join_rules", "state_key": "", "content": { "join_rule": join_rule },
+        "type": "m.room.join_rules", "state_key": "", "content": { "join_rule": join_rule, "allow": [] },
     });
     let room = alice.create_room(&json!({ "room_version": "11", "initial_state": [rule] })).await;
     if wanted == "leave" {

@@ -34,52 +34,85 @@ async fn knock(who: &Account, room: &str, via: &str) -> Answer {
 async fn knocking(stage: Stage, version: &'static str, join_rule: &'static str) {
     let [here, there] = stage.companies().await;
     let alice = here.person("alice").await;
-    for (row, bob) in [
+    for (place, bob) in [
         ("by a colleague", here.person("bob").await),
         ("over federation", there.person("bob").await),
     ] {
-        stage.row(row, async { door(&alice, &bob, &here.name, (version, join_rule)).await }).await;
+        let door = async || door(&alice, (version, join_rule)).await;
+        let via = here.name.as_str();
+        stage
+            .row(&format!("{place}: he may not"), async {
+                may_not(&alice, &bob, &door().await, via).await;
+            })
+            .await;
+        stage
+            .row(&format!("{place}: he changes his mind"), async {
+                changes_his_mind(&alice, &bob, &door().await, via).await;
+            })
+            .await;
+        stage
+            .row(&format!("{place}: he is turned away"), async {
+                is_turned_away(&alice, &bob, &door().await, via).await;
+            })
+            .await;
+        stage
+            .row(&format!("{place}: he is let in"), async {
+                is_let_in(&alice, &bob, &door().await, via).await;
+            })
+            .await;
     }
 }
 
-async fn door(alice: &Account, bob: &Account, via: &str, (version, join_rule): (&str, &str)) {
+/// A room at which one may knock.
+async fn door(alice: &Account, (version, join_rule): (&str, &str)) -> String {
     let options =
         json!({ "room_version": version, "preset": "private_chat", "name": "The chamber" });
     let room = alice.create_room(&options).await;
-    // Nobody knocks at a door that is shut for good.
-    knock(bob, &room, via).await.refused(403, "M_FORBIDDEN");
     alice.set_state(&room, "m.room.join_rules", "", &rules(join_rule)).await;
-    // He changes his mind, ...
-    knock(bob, &room, via).await.ok();
-    becomes(alice, &room, bob, "knock").await;
-    shown(bob, &room).await;
-    let why = alice.state_content(&room, "m.room.member", &bob.user_id).await.expect("the knock");
+    room
+}
+
+async fn may_not(alice: &Account, bob: &Account, room: &str, via: &str) {
+    let shut = alice.create_room(&json!({ "preset": "private_chat" })).await;
+    knock(bob, &shut, via).await.refused(403, "M_FORBIDDEN");
+    alice.moderate(room, "ban", &bob.user_id).await.ok();
+    let banned = knock(bob, room, via).await;
+    assert_eq!(banned.status, 403, "{banned}");
+    assert_eq!(membership(alice, room, bob).await.as_deref(), Some("ban"));
+}
+
+async fn changes_his_mind(alice: &Account, bob: &Account, room: &str, via: &str) {
+    knock(bob, room, via).await.ok();
+    becomes(alice, room, bob, "knock").await;
+    shown(bob, room).await;
+    let why = alice.state_content(room, "m.room.member", &bob.user_id).await.expect("the knock");
     assert_eq!(why["reason"], "I bring the contract");
-    bob.leave(&room).await;
-    becomes(alice, &room, bob, "leave").await;
-    // ... is turned away, ...
-    knock(bob, &room, via).await.ok();
-    becomes(alice, &room, bob, "knock").await;
-    alice.moderate(&room, "kick", &bob.user_id).await.ok();
-    becomes(alice, &room, bob, "leave").await;
+    bob.leave(room).await;
+    becomes(alice, room, bob, "leave").await;
+}
+
+async fn is_turned_away(alice: &Account, bob: &Account, room: &str, via: &str) {
+    knock(bob, room, via).await.ok();
+    becomes(alice, room, bob, "knock").await;
+    shown(bob, room).await;
+    alice.moderate(room, "kick", &bob.user_id).await.ok();
+    becomes(alice, room, bob, "leave").await;
     eventually("Bob knows that he was turned away", async || {
-        sync(bob, &[]).await["rooms"]["knock"][&room].is_null().then_some(())
+        sync(bob, &[]).await["rooms"]["knock"][room].is_null().then_some(())
     })
     .await;
-    // ... and is let in.
-    knock(bob, &room, via).await.ok();
-    becomes(alice, &room, bob, "knock").await;
-    alice.invite(&room, &bob.user_id).await;
-    let invited = |view: &View| view.invited.get(&room).cloned();
+}
+
+async fn is_let_in(alice: &Account, bob: &Account, room: &str, via: &str) {
+    knock(bob, room, via).await.ok();
+    becomes(alice, room, bob, "knock").await;
+    alice.invite(room, &bob.user_id).await;
+    let invited = |view: &View| view.invited.get(room).cloned();
     bob.until(&mut View::default(), "the invitation", invited).await;
-    bob.join(&room, &[via]).await;
-    becomes(alice, &room, bob, "join").await;
-    // Who is inside has no need to knock, and who is banned no right to.
-    knock(bob, &room, via).await.refused(403, "M_FORBIDDEN");
-    alice.moderate(&room, "ban", &bob.user_id).await.ok();
-    let banned = knock(bob, &room, via).await;
-    assert_eq!(banned.status, 403, "{banned}");
-    assert_eq!(membership(alice, &room, bob).await.as_deref(), Some("ban"));
+    bob.join(room, &[via]).await;
+    becomes(alice, room, bob, "join").await;
+    // Who is inside has no need to knock.
+    knock(bob, room, via).await.refused(403, "M_FORBIDDEN");
 }
 
 /// Bob's clients show at which door he stands.

@@ -65,7 +65,7 @@ async fn content(stage: Stage, remote: bool) {
     let (alice, bob) = people(&stage, remote).await;
     let uri = alice.upload("contract.txt", "text/plain", b"signed and sealed".to_vec()).await;
     let answer = fetch(&bob, "download", &uri, &[]).await;
-    assert_eq!(answer.headers["content-type"], "text/plain");
+    assert!(answer.headers["content-type"].starts_with("text/plain"));
     assert_eq!(answer.ok_bytes(), b"signed and sealed");
     let (server, _) = parts(&uri);
     let unknown = format!("mxc://{server}/NOBODYKNOWSTHIS");
@@ -74,18 +74,20 @@ async fn content(stage: Stage, remote: bool) {
 
 async fn file_names(stage: Stage) {
     let (alice, bob) = stage.partners().await;
-    for (row, name, shown) in [
-        ("ASCII", "contract.txt", "filename=contract.txt"),
-        ("ASCII with a space", "my contract.txt", "filename=\"my contract.txt\""),
-        ("Unicode", "\u{1f415}.txt", "filename*=utf-8''%F0%9F%90%95.txt"),
+    for (row, name, encoded) in [
+        ("ASCII", "contract.txt", "contract.txt"),
+        ("ASCII with a space", "my contract.txt", "my%20contract.txt"),
+        ("Unicode", "\u{1f415}.txt", "%f0%9f%90%95.txt"),
     ] {
-        for (where_, who) in [("locally", &alice), ("over federation", &bob)] {
+        for (place, who) in [("locally", &alice), ("over federation", &bob)] {
             stage
-                .row(&format!("{row}, {where_}"), async {
+                .row(&format!("{row}, {place}"), async {
                     let uri = alice.upload(name, "text/plain", b"words".to_vec()).await;
-                    let answer = fetch(who, "download", &uri, &[]).await;
-                    let header = plain(&answer);
-                    assert!(header.contains(&plain_text(shown)), "{header}");
+                    let header = plain(&fetch(who, "download", &uri, &[]).await);
+                    // A name of ASCII may be written in both ways (RFC 6266).
+                    let as_it_is = name.is_ascii() && header.contains(&format!("filename={name}"));
+                    let in_code = header.contains(&format!("filename*=utf-8''{encoded}"));
+                    assert!(as_it_is || in_code, "{header}");
                 })
                 .await;
         }
@@ -118,10 +120,7 @@ async fn file_names(stage: Stage) {
 
 /// How the file is to be shown, whatever is quoted and in whatever case.
 fn plain(answer: &Answer) -> String {
-    plain_text(answer.headers.get("content-disposition").map(String::as_str).unwrap_or_default())
-}
-
-fn plain_text(header: &str) -> String {
+    let header = answer.headers.get("content-disposition").cloned().unwrap_or_default();
     header.replace('"', "").to_lowercase()
 }
 

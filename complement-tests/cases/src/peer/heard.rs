@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 #[derive(Debug, Default)]
 pub struct Heard {
     pdus: Mutex<Vec<Value>>,
+    edus: Mutex<Vec<Value>>,
     invitations: Mutex<Vec<Value>>,
     requests: Mutex<Vec<String>>,
 }
@@ -25,6 +26,7 @@ impl Heard {
     pub(super) fn transaction(&self, body: &Value) {
         let items = |name: &str| body[name].as_array().cloned().unwrap_or_default();
         add(&self.pdus, items("pdus"));
+        add(&self.edus, items("edus"));
     }
 
     /// Notes an event that came by another way.
@@ -61,6 +63,15 @@ impl Heard {
     pub async fn until_pdu(&self, what: &str, mut is_it: impl FnMut(&Value) -> bool) -> Value {
         eventually(&format!("the peer is told {what}"), async || {
             self.pdus().into_iter().find(|pdu| is_it(pdu))
+        })
+        .await
+    }
+
+    /// Waits for the content of an ephemeral data unit of some type.
+    pub async fn until_edu(&self, kind: &str, mut is_it: impl FnMut(&Value) -> bool) -> Value {
+        eventually(&format!("the peer is told {kind}"), async || {
+            let edus = all(&self.edus).into_iter().filter(|edu| edu["edu_type"] == kind);
+            edus.map(|edu| edu["content"].clone()).find(|content| is_it(content))
         })
         .await
     }

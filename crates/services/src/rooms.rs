@@ -33,6 +33,7 @@ mod company;
 pub mod create;
 pub mod directory;
 mod draft;
+mod entrances;
 pub mod invite;
 pub mod join;
 pub mod membership;
@@ -64,6 +65,8 @@ struct Inner {
     next_room: OnceLock<AtomicU64>,
     /// How other servers are asked; set once, when the process is wired.
     remote: OnceLock<Arc<dyn RemoteRooms>>,
+    /// Who comes in, or goes, through other servers.
+    entrances: entrances::Entrances,
     /// What other servers told of rooms that we are not in.
     levels: spaces::Levels,
 }
@@ -141,6 +144,7 @@ impl Rooms {
                 open,
                 next_room: OnceLock::new(),
                 remote: OnceLock::new(),
+                entrances: entrances::Entrances::default(),
                 levels: spaces::Levels::default(),
             }),
         }

@@ -72,7 +72,7 @@ impl Rooms {
         let arrival = (super::Arrival::New, super::receive::Patience::Strict);
         match self.receive_one(&room, server, &signed, arrival).await? {
             Received::Accepted | Received::Known => Ok(()),
-            Received::NotShown => Err(WriteError::Refused("the room has changed meanwhile").into()),
+            Received::NotShown => Err(WriteError::Refused(super::join::OVERTAKEN).into()),
         }
     }
 

@@ -13,13 +13,14 @@ use ruma::{
 };
 use serde_json::{Map, Value};
 use store::memberships::Kind;
+use tokio::sync::OwnedMutexGuard;
 
 use super::{
-    Room, Rooms, WriteError,
+    Arrival, Room, Rooms, WriteError,
     create::raw,
     invite::Away,
     membership::{NewMembership, Residence},
-    receive::{ReceiveError, by_auth},
+    receive::{Patience, ReceiveError, Received, by_auth},
     remote::{JoinAnswer, Proposal, RemoteError, RemoteRooms, Template},
 };
 use crate::room_rows::Event;
@@ -65,24 +66,50 @@ impl Rooms {
     }
 
     async fn come_in(&self, joining: Joining) -> Result<(), JoinError> {
-        let room = self.find(&joining.room_id).await?;
-        if let Some(room) = &room
-            && self.residence(room).await? == Residence::Resident
-        {
-            let new = NewMembership {
-                sender: joining.user.clone(),
-                target: joining.user.clone(),
-                membership: MembershipState::Join,
-                content: joining.content.clone(),
-            };
-            match self.change_membership(room, new).await {
-                Ok(_) => return Ok(()),
-                // Somebody of another server may still vouch for the user.
-                Err(WriteError::CannotAuthorise) => {}
-                Err(error) => return Err(error.into()),
-            }
+        if self.join_here(&joining).await? {
+            return Ok(());
         }
+        let _entrance = self.inner.entrances.enter(&joining.room_id).await;
+        // Somebody else may have brought us into the room meanwhile.
+        if self.join_here(&joining).await? {
+            return Ok(());
+        }
+        let room = self.find(&joining.room_id).await?;
         self.join_remotely(room.as_deref(), joining).await
+    }
+
+    /// Joins if this homeserver is in the room and may let the user in; says whether.
+    async fn join_here(&self, joining: &Joining) -> Result<bool, JoinError> {
+        let Some(room) = self.find(&joining.room_id).await? else { return Ok(false) };
+        if self.residence(&room).await? == Residence::Away {
+            return Ok(false);
+        }
+        let new = NewMembership {
+            sender: joining.user.clone(),
+            target: joining.user.clone(),
+            membership: MembershipState::Join,
+            content: joining.content.clone(),
+        };
+        match self.change_membership(&room, new).await {
+            Ok(_) => Ok(true),
+            // Somebody of another server may still vouch for the user.
+            Err(WriteError::CannotAuthorise) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether somebody is just coming into the room through another server: soon this homeserver
+    /// may be in it.
+    pub fn is_being_entered(&self, room_id: &RoomId) -> bool {
+        self.inner.entrances.is_occupied(room_id)
+    }
+
+    /// The way out through other servers, if this homeserver is not in the room.
+    async fn entrance_of(&self, room: &Room) -> Result<Option<OwnedMutexGuard<()>>, WriteError> {
+        Ok(match self.residence(room).await? {
+            Residence::Resident => None,
+            Residence::Away => Some(self.inner.entrances.enter(&room.id).await),
+        })
     }
 
     async fn join_remotely(&self, room: Option<&Room>, joining: Joining) -> Result<(), JoinError> {
@@ -224,6 +251,14 @@ impl Rooms {
         all.retain(|pdu| seen.insert(pdu.event_id.clone()));
         let room = self.room_to_enter(&event.room_id, version).await?;
         self.put_outliers(&room, by_auth(all)).await?;
+        if self.residence(&room).await? == Residence::Resident {
+            // A restricted join for which another server vouched: the room goes on as it was.
+            let arrival = (Arrival::New, Patience::Strict);
+            return match self.receive_one(&room, server, &event, arrival).await? {
+                Received::Accepted | Received::Known => Ok(()),
+                Received::NotShown => Err(WriteError::Refused(OVERTAKEN).into()),
+            };
+        }
         let state_ids: Vec<OwnedEventId> =
             state_ids.iter().map(|pdu| pdu.event_id.clone()).collect();
         let entering = self.write(&room, move |draft| {
@@ -271,6 +306,7 @@ impl Rooms {
     /// withdrawn through a resident server. Whatever that one says, the user is out for us.
     pub async fn leave(&self, leaving: Joining) -> Result<(), JoinError> {
         let room = self.get(&leaving.room_id).await?;
+        let _entrance = self.entrance_of(&room).await?;
         if self.residence(&room).await? == Residence::Resident {
             self.change_membership(&room, leave_of(&leaving)).await?;
             return Ok(());
@@ -323,6 +359,7 @@ impl Rooms {
 
     /// Knocks at a room.
     pub async fn knock(&self, knocking: Joining) -> Result<(), JoinError> {
+        let _entrance = self.inner.entrances.enter(&knocking.room_id).await;
         let room = self.find(&knocking.room_id).await?;
         if let Some(room) = &room
             && self.residence(room).await? == Residence::Resident
@@ -416,6 +453,8 @@ const BEHIND_PAUSES: [Duration; 4] = [
     Duration::from_secs(1),
     Duration::from_secs(3),
 ];
+/// Why what other servers signed has no effect here.
+pub(super) const OVERTAKEN: &str = "the room has changed meanwhile";
 /// Servers that one join asks, at most.
 const SERVERS_ASKED_MAX: usize = 10;
 

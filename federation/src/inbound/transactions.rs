@@ -13,10 +13,11 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use http::{HeaderValue, header::CONTENT_TYPE};
+use http::{HeaderValue, StatusCode, header::CONTENT_TYPE};
 use model::pdu::Pdu;
 use ruma::{
-    OwnedEventId, OwnedRoomId, RoomId, api::federation::transactions::send_transaction_message::v1,
+    OwnedEventId, OwnedRoomId, RoomId,
+    api::{error::ErrorKind, federation::transactions::send_transaction_message::v1},
 };
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
@@ -80,6 +81,11 @@ async fn sort(
         let Some(room_id) = room_of(&json) else { continue };
         if !doors.contains_key(&room_id) {
             let door = door(federation, remote, &room_id).await?;
+            let is_closed = matches!(door, Door::Unknown | Door::Away(_));
+            if is_closed && federation.services.rooms.is_being_entered(&room_id) {
+                // Who let us in sends events before we have heard that we are in.
+                return Err(come_back_later());
+            }
             doors.insert(room_id.clone(), door);
         }
         let (room, refusal) = match &doors[&room_id] {
@@ -106,6 +112,11 @@ async fn sort(
         }
     }
     Ok((arrived, results))
+}
+
+fn come_back_later() -> Error {
+    let message = "A user of this server is just joining the room";
+    Error::new(StatusCode::SERVICE_UNAVAILABLE, ErrorKind::Unknown, message)
 }
 
 /// Whether a room takes events of a server.

@@ -21,6 +21,7 @@ use ruma::UserId;
 use store::{
     events::{EventRecord, Order, Place, Standing, StoredEvent},
     memberships::{self, Kind},
+    room_states,
 };
 
 use crate::room_rows::{Event, RoomRows};
@@ -151,7 +152,7 @@ impl<'a> Oracle<'a> {
             else {
                 return Ok(None);
             };
-            let Some(before) = event.record.state_before else { return Ok(None) };
+            let Some(before) = self.room_before(&event)? else { return Ok(None) };
             let previous = self.rows.state(before).entry("m.room.member", self.user.as_str())?;
             if self.moment(&before)?.membership == Membership::Join {
                 return Ok(Some(event));
@@ -159,6 +160,19 @@ impl<'a> Oracle<'a> {
             number = previous.map(|entry| entry.event);
         }
         Ok(None)
+    }
+
+    /// The room's state just before an event came into the timeline. Where the room was forked, that
+    /// is not the state that the event stands on: a ban that comes after the user has left was
+    /// sent when he was still there, and must not lengthen his stay.
+    fn room_before(&self, event: &Event) -> Result<Option<NodeId>, StoreError> {
+        let Place::At(Order(position, _)) = event.record.place else {
+            return Ok(event.record.state_before);
+        };
+        let position = u64::try_from(position).ok().and_then(|position| position.checked_sub(1));
+        let Some(position) = position else { return Ok(event.record.state_before) };
+        let root = room_states::at(self.rows.snapshot, self.rows.room, position)?;
+        Ok(root.or(event.record.state_before))
     }
 
     /// Whether the user may read the room's history at all: he is or was in it (and has not

@@ -14,6 +14,7 @@ pub fn cases() -> Vec<Case> {
         case("TestFederationRoomsInvite", invitations),
         case("TestFederationRoomsInvite: a server that is there already", already_there),
         case("TestFederationRejectInvite", third_server_hears),
+        case("TestUnbanViaInvite", unban),
         case("TestRemoteTyping", typing),
     ]
 }
@@ -164,6 +165,25 @@ async fn third_server_hears(stage: Stage) {
     let is_leave =
         |pdu: &Value| pdu["state_key"] == bob.user_id && pdu["content"]["membership"] == "leave";
     peer.heard().until_pdu("that Bob does not come", is_leave).await;
+}
+
+async fn unban(stage: Stage) {
+    let (alice, bob) = stage.partners().await;
+    let room = public_room(&bob).await;
+    let server = bob.user_id.split_once(':').expect("a server").1.to_owned();
+    alice.join(&room, &[&server]).await;
+    becomes(&bob, &room, &alice, "join").await;
+    let mut view = View::default();
+    alice.sync(&mut view, false).await;
+    assert!(view.rooms.contains_key(&room));
+    bob.moderate(&room, "ban", &alice.user_id).await.ok();
+    let out = |view: &View| (!view.rooms.contains_key(&room)).then_some(());
+    alice.until(&mut view, "that she is out", out).await;
+    bob.moderate(&room, "unban", &alice.user_id).await.ok();
+    bob.invite(&room, &alice.user_id).await;
+    invited(&alice, &room).await;
+    alice.join(&room, &[&server]).await;
+    becomes(&bob, &room, &alice, "join").await;
 }
 
 async fn typing(stage: Stage) {

@@ -1,6 +1,6 @@
 # Everything a developer needs: `make run`, `make test`.
 
-.PHONY: run test conformance crash
+.PHONY: run test conformance crash simulate
 
 # One process that hosts two companies whose people talk to each other, shown on the terminal; it
 # stays up for any Matrix client.
@@ -18,3 +18,8 @@ conformance:
 # 200 kills and as many power cuts under load, into tests/results/crash.md; half an hour.
 crash:
 	@tools/crash.sh
+
+# `make simulate SEEDS=5000`: homeservers on a simulated network, clock and disk, into
+# tests/results/simulation.md; one seed alone, step by step: see tests/simulation/simulation.rs.
+simulate:
+	@SEEDS=$(SEEDS) tools/simulate.sh

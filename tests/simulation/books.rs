@@ -22,8 +22,8 @@ pub struct Kept {
     pub sender: String,
     pub prev: Vec<OwnedEventId>,
     pub depth: u64,
-    pub redacts: Option<OwnedEventId>,
-    pub redacted: bool,
+    /// The redactions of it that count here.
+    pub redactions: BTreeSet<OwnedEventId>,
     /// Its content as it is stored.
     pub content: String,
     pub order: Option<Order>,
@@ -45,8 +45,8 @@ pub struct Book {
     pub extremities: Vec<String>,
     /// Servers, and how many of their users are joined, as it counts them.
     pub servers: BTreeMap<String, u64>,
-    /// The event with which this homeserver came into the room the last time.
-    pub since: Option<OwnedEventId>,
+    /// The event with which each server came into the room the last time, as this one saw it.
+    pub since: BTreeMap<String, OwnedEventId>,
     /// Local users who are joined, as their lists of rooms say.
     pub joined_here: BTreeSet<String>,
 }
@@ -105,6 +105,7 @@ fn read(rows: RoomRows<'_>, us: &str) -> Result<Option<Book>, StoreError> {
     let Some(head) = store::rooms::head(rows.snapshot, rows.room)? else { return Ok(None) };
     let mut book = Book::default();
     let mut ids: HashMap<EventNumber, OwnedEventId> = HashMap::new();
+    let mut redactions = Vec::new();
     for number in 1..head.next_event {
         let Some(event) = rows.event(EventNumber(number))? else { continue };
         let (record, pdu) = (&event.record, &event.pdu);
@@ -115,8 +116,7 @@ fn read(rows: RoomRows<'_>, us: &str) -> Result<Option<Book>, StoreError> {
             sender: pdu.sender.to_string(),
             prev: pdu.prev_events.clone(),
             depth: pdu.depth,
-            redacts: pdu.redacts.clone(),
-            redacted: record.redacted_by.is_some(),
+            redactions: BTreeSet::new(),
             content: pdu.content().get().to_owned(),
             order: match record.place {
                 Place::At(order) => Some(order),
@@ -125,7 +125,16 @@ fn read(rows: RoomRows<'_>, us: &str) -> Result<Option<Book>, StoreError> {
             before: record.state_before,
             after: record.state_after,
         };
+        if let Some(target) = pdu.redacts.clone().filter(|_| record.standing == Standing::Accepted)
+        {
+            redactions.push((target, pdu.event_id.clone()));
+        }
         book.events.insert(pdu.event_id.clone(), kept);
+    }
+    for (target, redaction) in redactions {
+        if let Some(kept) = book.events.get_mut(&target) {
+            kept.redactions.insert(redaction);
+        }
     }
     let roots: BTreeSet<NodeId> =
         book.events.values().flat_map(|kept| [kept.before, kept.after]).flatten().collect();
@@ -135,8 +144,8 @@ fn read(rows: RoomRows<'_>, us: &str) -> Result<Option<Book>, StoreError> {
     book.state = state(rows, head.state, &ids)?;
     book.extremities = head.extremities.iter().map(|end| end.event_id.clone()).collect();
     for (server, presence) in memberships::servers(rows.snapshot, rows.room)? {
-        if server == us {
-            book.since = ids.get(&presence.since).cloned();
+        if let Some(since) = ids.get(&presence.since) {
+            book.since.insert(server.clone(), since.clone());
         }
         book.servers.insert(server, presence.joined);
     }

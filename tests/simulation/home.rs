@@ -81,6 +81,7 @@ impl Home {
             passwords: Arc::new(passwords),
             media: MediaSettings::in_folder("no-media-in-simulations"),
             turn: Default::default(),
+            user_directory: services::user_directory::Scope::Everybody,
         };
         let transport = Transport::within_process();
         for other in (0..homes).filter(|other| *other != self.number) {
@@ -88,7 +89,11 @@ impl Home {
         }
         let log = context.log.clone();
         let services = Arc::new(Services::new(context, settings));
-        let federation = Federation::new(services, transport, FederationSettings::default());
+        // Without anybody who vouches for the keys of servers that are away, a join leaves out
+        // their events, as everywhere in Matrix.
+        let notaries = (0..homes).filter(|other| *other != self.number).map(name_of).collect();
+        let settings = FederationSettings { notaries };
+        let federation = Federation::new(services, transport, settings);
         wire.open(self.number, inbound::router(federation.clone()), life.clone());
         let sending = federation.clone();
         let alive = life.clone();

@@ -89,6 +89,10 @@ fn may_see(book: &Book, event: &OwnedEventId, user: &str) -> bool {
     if kept.standing != Standing::Accepted {
         return false;
     }
+    // Whoever is invited, thrown out or declines is told so, whatever else he may see.
+    if kept.what == format!("m.room.member {:?}", Some(user)) {
+        return true;
+    }
     let states = [kept.before, kept.after].into_iter().flatten();
     // Of a member event or a change of the visibility itself, the wider of the two moments holds.
     states
@@ -109,7 +113,8 @@ fn allows(book: &Book, order: Option<store::events::Order>, state: &State, user:
 /// Whether the user was in the room at any time after this place in the timeline.
 fn joined_after(book: &Book, order: Option<store::events::Order>, user: &str) -> bool {
     let later = book.events.values().filter(|kept| kept.order > order);
-    let mut after = later.filter_map(|kept| book.states.get(&kept.after?));
+    let roots = later.flat_map(|kept| [kept.before, kept.after]).flatten();
+    let mut after = roots.filter_map(|root| book.states.get(&root));
     after.any(|state| book.membership(state, user) == "join")
         || book.membership(&book.state, user) == "join"
 }

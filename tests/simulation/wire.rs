@@ -1,5 +1,6 @@
 //! The network between the homeservers: it delays, reorders, repeats, loses and cuts. Requests are
 //! the real ones, signed by the sender's and checked by the receiver's real federation code.
+//! The clock is paused (`start_paused = true`), so that a delay takes no time.
 
 use std::{sync::Arc, time::Duration};
 

@@ -32,6 +32,6 @@ pub use process::{Process, run};
 pub use python::python;
 pub use room::{StateIds, same_state, text_of};
 pub use server::{Kind, Options, SHARED_SECRET, Server};
-pub use settings::{number, seed, target_is_synapse};
+pub use settings::{chosen_seed, number, seed, target_is_synapse};
 pub use view::{Room, View};
 pub use wait::{PATIENCE, eventually, patiently, within};

@@ -16,6 +16,11 @@ pub fn seed() -> u64 {
     seed.into()
 }
 
+/// The seed that the caller wants repeated, if any.
+pub fn chosen_seed() -> Option<u64> {
+    variable(SEED).map(|_| seed())
+}
+
 /// A number from the environment, or `otherwise`.
 pub fn number(name: &str, otherwise: usize) -> usize {
     variable(name).map_or(otherwise, |text| {

@@ -96,10 +96,14 @@ fn endpoint_of(what: &str) -> String {
     format!("{method} {}", parts.collect::<Vec<_>>().join("/"))
 }
 
+/// Longer parts with capitals are ids: words in paths such as `sendToDevice` are shorter.
+const WORD_MAX: usize = 15;
+
 /// Words of the specification have no digits, versions and names of event types apart.
 fn is_word(part: &str) -> bool {
     let version = part.strip_prefix('v').is_some_and(|n| n.parse::<u8>().is_ok());
     let in_word = |c: char| c.is_ascii_alphabetic() || "_-.".contains(c);
     let begins_small = part.chars().next().is_none_or(|c| !c.is_ascii_uppercase());
-    version || (begins_small && part.chars().all(in_word))
+    let is_random = part.len() > WORD_MAX && part.chars().any(|c| c.is_ascii_uppercase());
+    version || (begins_small && !is_random && part.chars().all(in_word))
 }

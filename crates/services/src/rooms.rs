@@ -29,7 +29,6 @@ use crate::{Context, room_rows::RoomRows};
 
 mod backfill;
 pub mod collect;
-mod company;
 pub mod create;
 pub mod directory;
 mod draft;

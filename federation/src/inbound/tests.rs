@@ -42,6 +42,8 @@ use crate::{
     worlds::{World, server},
 };
 
+mod views;
+
 const TIME: Duration = Duration::from_secs(20);
 
 /// A homeserver at work.

@@ -53,19 +53,6 @@ pub struct Joining {
 impl Rooms {
     /// Joins a local user to a room.
     pub async fn join(&self, joining: Joining) -> Result<(), JoinError> {
-        let (room_id, user) = (joining.room_id.clone(), joining.user.clone());
-        let was_in = match self.find(&room_id).await? {
-            Some(room) => self.membership(&room, &user).await?,
-            None => None,
-        };
-        self.come_in(joining).await?;
-        if was_in.is_none_or(|membership| membership.kind != Kind::Join) {
-            self.show_devices(&room_id, &user).await?;
-        }
-        Ok(())
-    }
-
-    async fn come_in(&self, joining: Joining) -> Result<(), JoinError> {
         if self.join_here(&joining).await? {
             return Ok(());
         }

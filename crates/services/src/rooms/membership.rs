@@ -242,8 +242,10 @@ impl Draft<'_> {
         }
         let Some(join_rules) = self.state("m.room.join_rules", "")? else { return Ok(None) };
         let Some(allowed) = event_auth::rooms_that_allow(&join_rules.pdu) else { return Ok(None) };
-        if !self.is_member_of_any(joining, &allowed)? {
-            return Err(WriteError::Refused("you meet no condition of the room"));
+        match self.is_member_of_any(joining, &allowed)? {
+            Some(true) => {}
+            Some(false) => return Err(WriteError::Refused("you meet no condition of the room")),
+            None => return Err(WriteError::CannotAuthorise),
         }
         let rows = self.rows()?;
         for localpart in memberships::joined_locally(rows.snapshot, self.drafted.room)? {
@@ -255,21 +257,33 @@ impl Draft<'_> {
         Err(WriteError::CannotAuthorise)
     }
 
+    /// `None` if this server is not in all of the rooms, and so cannot tell: what it may know of one
+    /// that it has left is of the past.
     fn is_member_of_any(
         &self,
         user: &UserId,
         rooms: &[ruma::OwnedRoomId],
-    ) -> Result<bool, WriteError> {
-        let rows = self.rows()?;
+    ) -> Result<Option<bool>, WriteError> {
+        let (rows, us) = (self.rows()?, &self.drafted.context.server_name);
+        let mut sees_all = true;
         for room_id in rooms {
-            let Some(room) = store::rooms::number(rows.snapshot, room_id)? else { continue };
-            let Some(head) = store::rooms::head(rows.snapshot, room)? else { continue };
+            let room = store::rooms::number(rows.snapshot, room_id)?;
+            let head = room.map(|room| store::rooms::head(rows.snapshot, room)).transpose()?;
+            let (Some(room), Some(head)) = (room, head.flatten()) else {
+                sees_all = false;
+                continue;
+            };
+            let here = memberships::server_in_room(rows.snapshot, us.as_str(), room)?;
+            if here.is_none_or(|here| here.joined == 0) {
+                sees_all = false;
+                continue;
+            }
             let other = crate::room_rows::RoomRows { room, ..rows };
             if other.state(head.state).membership(user)? == MembershipState::Join {
-                return Ok(true);
+                return Ok(Some(true));
             }
         }
-        Ok(false)
+        Ok(sees_all.then_some(false))
     }
 
     pub fn may_invite(&mut self, user: &UserId) -> Result<bool, WriteError> {

@@ -13,8 +13,8 @@ use super::{
     new_room,
 };
 use crate::rooms::{
-    Rooms,
-    create::{Preset, raw},
+    Rooms, WriteError,
+    create::{NewRoom, Preset, raw},
     join::Joining,
     membership::NewMembership,
     receive::Received,
@@ -287,19 +287,6 @@ async fn a_server_that_left_can_come_back() {
 }
 
 #[tokio::test]
-async fn servers_that_begin_to_share_a_room_are_told_of_a_users_devices() {
-    let (_network, _acme, hansa, room) = two(RoomVersion::V11).await;
-    let changed_at = async || {
-        let store = hansa.context().store.clone();
-        store.read(|rows| store::device_keys::changed_at(rows, bob().as_str())).await.unwrap()
-    };
-    let told = changed_at().await;
-    assert!(told.is_some());
-    join(&hansa, bob(), &room, "acme.example").await;
-    assert_eq!(changed_at().await, told, "he was in the room already");
-}
-
-#[tokio::test]
 async fn who_is_refused_by_the_servers_he_names_is_not_taken_to_others() {
     let network = Arc::new(Network::default());
     let (acme, hansa) = (network.add("acme.example"), network.add("hansa.example"));
@@ -321,4 +308,25 @@ async fn who_is_refused_by_the_servers_he_names_is_not_taken_to_others() {
         );
         assert!(refused, "{via:?}");
     }
+}
+
+#[tokio::test]
+async fn a_server_vouches_only_for_whom_it_sees_in_the_other_room() {
+    let (_network, acme, hansa, lobby) = two(RoomVersion::V11).await;
+    let allow = json!([{ "type": "m.room_membership", "room_id": lobby }]);
+    let rules = json!({ "join_rule": "restricted", "allow": allow });
+    let new = NewRoom {
+        initial_state: vec![("m.room.join_rules".to_owned(), String::new(), rules)],
+        ..new_room(RoomVersion::V11, Preset::PublicChat)
+    };
+    let room = acme.create(new).await.unwrap();
+    join(&hansa, bob(), &room, "acme.example").await;
+    // Nobody of hansa is in the lobby any more: what it knows of it is of the past.
+    set(&hansa, &lobby, bob(), bob(), MembershipState::Leave).await;
+    let at_hansa = hansa.get(&room).await.unwrap();
+    let refused = hansa.propose(&at_hansa, &alice(), MembershipState::Join).await;
+    let carol = user("carol", "other.example");
+    let of_a_stranger = hansa.propose(&at_hansa, &carol, MembershipState::Join).await;
+    assert!(matches!(of_a_stranger, Err(WriteError::CannotAuthorise)), "{of_a_stranger:?}");
+    assert!(refused.is_ok(), "who is in the room may change how he is shown");
 }

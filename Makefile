@@ -1,6 +1,6 @@
-# Everything a developer needs: `make run`, `make test`.
+# Everything a developer needs: `make run`, `make test`, `make bench`.
 
-.PHONY: run test conformance crash simulate
+.PHONY: run test conformance crash simulate bench bench-vs-synapse
 
 # One process that hosts two companies whose people talk to each other, shown on the terminal; it
 # stays up for any Matrix client.
@@ -23,3 +23,13 @@ crash:
 # tests/results/simulation.md; one seed alone, step by step: see tests/simulation/simulation.rs.
 simulate:
 	@SEEDS=$(SEEDS) tools/simulate.sh
+
+# What Kontor costs, and what Synapse costs on the same machine, into bench/results.md. Needs a
+# quiet machine. SCALE=small takes some minutes, full a quarter of an hour.
+SCALE ?= full
+
+bench:
+	@tools/bench.sh --scale $(SCALE)
+
+bench-vs-synapse:
+	@tools/bench.sh --scale $(SCALE) --synapse

@@ -22,6 +22,7 @@ pub(crate) enum Command {
     DeleteHomeserver { name: OwnedServerName },
     ExportHomeserver { name: OwnedServerName, file: PathBuf },
     ImportHomeserver { file: PathBuf },
+    CompactStore,
     User(UserCommand),
 }
 
@@ -55,6 +56,10 @@ pub(crate) async fn execute(homeservers: &Homeservers, command: Command) -> Answ
             let imported = homeservers.import(&file).await;
             let name = imported.map_err(|error| about(&file.display(), error))?;
             Ok(vec![format!("{name}: imported")])
+        }
+        Command::CompactStore => {
+            homeservers.compact().await.map_err(|error| about(&"the store", error))?;
+            Ok(vec!["compacted".to_owned()])
         }
         Command::User(command) => users::execute(homeservers, command).await,
     }

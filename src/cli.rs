@@ -28,6 +28,9 @@ pub(crate) enum Subcommands {
     /// Create, list, export, import and delete homeservers, and give them new keys.
     #[command(subcommand)]
     Homeserver(HomeserverCommand),
+    /// Care for the store on disk.
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Create and deactivate users, give them new passwords.
     #[command(subcommand)]
     User(UserSubcommand),
@@ -78,6 +81,13 @@ pub(crate) enum HomeserverCommand {
         #[command(flatten)]
         config: ConfigFile,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Give back the disk that deleted and overwritten data still takes. The server does so by
+    /// itself, in its own time; this does it all now, and serves meanwhile.
+    Compact(ConfigFile),
 }
 
 #[derive(Debug, Subcommand)]

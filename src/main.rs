@@ -20,7 +20,9 @@ use clap::Parser;
 
 use crate::{
     admin::{Command, UserAct, UserCommand},
-    cli::{Cli, HomeserverCommand, PasswordSource, Subcommands, User, UserSubcommand},
+    cli::{
+        Cli, HomeserverCommand, PasswordSource, StoreCommand, Subcommands, User, UserSubcommand,
+    },
     config::Config,
     serve::RunError,
 };
@@ -51,6 +53,9 @@ async fn run(cli: Cli) -> Result<Vec<String>, RunError> {
         Subcommands::Homeserver(command) => {
             let (file, command) = homeserver_order(command);
             serve::order(load(file)?, command).await
+        }
+        Subcommands::Store(StoreCommand::Compact(file)) => {
+            serve::order(load(file.config)?, Command::CompactStore).await
         }
         Subcommands::User(command) => {
             let (file, command) = user_order(command)?;

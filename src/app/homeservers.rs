@@ -236,6 +236,15 @@ impl Homeservers {
         Ok(name)
     }
 
+    /// Gives back what deleted and overwritten rows of all homeservers take on disk.
+    pub(crate) async fn compact(&self) -> Result<(), StoreError> {
+        let engine = self.shared.engine.clone();
+        match tokio::task::spawn_blocking(move || engine.compact()).await {
+            Ok(compacted) => compacted,
+            Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+        }
+    }
+
     async fn open(&self, name: &ServerName) -> Result<Option<Open>, OpenError> {
         let Some((name, slot)) = self.slot(name) else { return Ok(None) };
         let open = slot.open.get_or_try_init(|| Open::new(&self.shared, &name, slot.id)).await?;

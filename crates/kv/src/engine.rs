@@ -48,6 +48,10 @@ pub trait Engine: Send + Sync + 'static {
     /// commits like a batch.
     fn erase(&self, homeserver: HomeserverId) -> PendingErasure;
 
+    /// Rewrites the files of all tables so that nothing deleted or overwritten is left in them.
+    /// Blocks until it is done; reads and commits go on meanwhile.
+    fn compact(&self) -> Result<(), StoreError>;
+
     /// Raises the homeserver's version to at least this one, without a commit: an import must not
     /// give out again a version that the imported rows already carry.
     fn raise_version(&self, homeserver: HomeserverId, least: Version) -> PendingCommit;

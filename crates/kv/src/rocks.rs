@@ -103,6 +103,10 @@ impl Engine for RocksEngine {
         self.enqueue(0, |reply| Job::Erase { homeserver, reply })
     }
 
+    fn compact(&self) -> Result<(), StoreError> {
+        self.shared.database().map_err(StoreError::Read)?.compact_all()
+    }
+
     fn raise_version(&self, homeserver: HomeserverId, least: Version) -> PendingCommit {
         self.enqueue(0, |reply| Job::Raise { homeserver, least, reply })
     }

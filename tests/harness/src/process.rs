@@ -9,6 +9,10 @@ use std::{
 };
 
 const LINES_SHOWN: usize = 80;
+/// In /proc/PID/stat, after the program's name.
+const FIELDS_BEFORE_UTIME: usize = 11;
+/// Linux tells times to programs in hundredths of a second, whatever it counts in itself.
+const TICK_MS: u64 = 10;
 
 /// A running child; it dies with this value.
 #[derive(Debug)]
@@ -64,6 +68,21 @@ impl Process {
         let kibibytes: u64 =
             line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("kB after VmRSS");
         kibibytes * 1024
+    }
+
+    /// Processor time that it has used since its start, in the kernel's ticks of 10 ms.
+    pub fn cpu_time(&self) -> Duration {
+        let path = format!("/proc/{}/stat", self.child.id());
+        let stat = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
+        // The second field is the program's name, which may hold anything, in parentheses.
+        let (_, fields) = stat.rsplit_once(')').expect("a name in parentheses");
+        let ticks: u64 = fields
+            .split_whitespace()
+            .skip(FIELDS_BEFORE_UTIME)
+            .take(2)
+            .map(|ticks| ticks.parse::<u64>().expect("utime and stime are numbers"))
+            .sum();
+        Duration::from_millis(ticks * TICK_MS)
     }
 
     /// What it wrote last.

@@ -6,6 +6,7 @@ use crate::{
 };
 use reqwest::Method;
 use std::{
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Command, ExitStatus, Output},
     sync::Arc,
@@ -92,10 +93,15 @@ impl Server {
         server
     }
 
-    /// Starts the process and waits until it answers.
-    pub async fn start(&mut self) {
+    /// Starts the process.
+    pub fn launch(&mut self) {
         assert!(self.process.is_none(), "it runs already");
         self.process = Some(Process::start(self.serve_command(), &self.folder().join("log")));
+    }
+
+    /// Starts the process and waits until it answers.
+    pub async fn start(&mut self) {
+        self.launch();
         let http = self.http(&self.names[0]);
         within(START_PATIENCE, "the server answers", async || {
             let process = self.process.as_mut().expect("it was just started");
@@ -217,12 +223,17 @@ impl Server {
         self.link.as_ref().map_or(self.tls_port(), Link::port)
     }
 
+    /// Where clients connect, without TLS.
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.plain_port()))
+    }
+
     fn http(&self, name: &str) -> Http {
         Http::new(&self.base(), name)
     }
 
     /// Where clients reach it.
     pub fn base(&self) -> String {
-        format!("http://127.0.0.1:{}", self.plain_port())
+        format!("http://{}", self.address())
     }
 }

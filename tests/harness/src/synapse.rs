@@ -48,6 +48,8 @@ pub(crate) fn configure(server: &Server) {
         "macaroon_secret_key": "m",
         "form_secret": "f",
         "presence": { "enabled": false },
+        // Passwords of tests need no protection, and thousands of users are registered.
+        "bcrypt_rounds": 4,
         "allow_public_rooms_over_federation": true,
         "room_list_publication_rules": [{ "action": "allow" }],
         // It answers the same question with the same answer for two minutes otherwise.
@@ -78,7 +80,7 @@ fn listener(port: u16, tls: bool) -> Value {
 }
 
 fn without_limits() -> Value {
-    let free = json!({ "per_second": 10_000, "burst_count": 10_000 });
+    let free = json!({ "per_second": 100_000, "burst_count": 100_000 });
     json!({
         "rc_message": free,
         "rc_registration": free,

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use rocksdb::{
-    ColumnFamily, ColumnFamilyDescriptor, DBPinnableSlice, DBWithThreadMode, FlushOptions,
-    ReadOptions, SingleThreaded, WriteBatch, WriteOptions,
+    BottommostLevelCompaction, ColumnFamily, ColumnFamilyDescriptor, CompactOptions,
+    DBPinnableSlice, DBWithThreadMode, FlushOptions, ReadOptions, SingleThreaded, WriteBatch,
+    WriteOptions,
 };
 
 use super::{
@@ -155,15 +156,18 @@ impl Database {
         }
     }
 
-    #[cfg(test)]
-    pub fn compact_all(&self) {
-        for table in &self.tables {
-            if let Some(family) = self.db.cf_handle(table.name) {
-                let mut options = rocksdb::CompactOptions::default();
-                options.set_bottommost_level_compaction(rocksdb::BottommostLevelCompaction::Force);
-                self.db.compact_range_cf_opt(family, None::<&[u8]>, None::<&[u8]>, &options);
-            }
+    pub fn compact_all(&self) -> Result<(), StoreError> {
+        let failed = |error: rocksdb::Error| StoreError::Read(error.to_string().into());
+        let families: Vec<&ColumnFamily> =
+            self.tables.iter().filter_map(|table| self.db.cf_handle(table.name)).collect();
+        // All at once, so that the log that they were in can go.
+        self.db.flush_cfs_opt(&families, &FlushOptions::default()).map_err(failed)?;
+        let mut options = CompactOptions::default();
+        options.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
+        for family in families {
+            self.db.compact_range_cf_opt(family, None::<&[u8]>, None::<&[u8]>, &options);
         }
+        Ok(())
     }
 
     #[cfg(test)]

@@ -101,7 +101,7 @@ fn expired_rows_vanish_and_others_stay() {
     clock.store(1_000_000_500, Ordering::Relaxed);
     put("new", 2);
     clock.store(1_000_001_001, Ordering::Relaxed);
-    engine.shared.database().expect("open").compact_all();
+    engine.shared.database().expect("open").compact_all().unwrap();
 
     let engine = Arc::new(engine);
     let snapshot = Store::new(engine.clone(), ACME).snapshot();

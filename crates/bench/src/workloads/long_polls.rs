@@ -1,0 +1,65 @@
+//! People who wait: what an idle long-poll, its connection included, takes of the memory.
+
+use super::Workload;
+use crate::{
+    figure::{Figure, Measure, Unit},
+    person::Person,
+    room::{connections, door, people, room_of},
+    target::Bench,
+};
+use harness::{Server, within};
+use std::time::Duration;
+
+const PEOPLE: u64 = 100;
+const POLL_MS: u64 = 120_000;
+/// Long enough for a server to settle, shorter than a long-poll.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Memory that stays the same for so many looks has settled.
+const LOOKS: usize = 20;
+
+pub(crate) static MEMORY: Measure =
+    Measure { title: "idle long-poll: memory each", unit: Unit::Bytes, over: None };
+
+pub(crate) const WORKLOAD: Workload =
+    Workload { name: "long-polls", run: |bench| Box::pin(run(bench)) };
+
+async fn run(bench: Bench) -> Vec<Figure> {
+    let server = bench.server().await;
+    let mut people = people(&door(&server), "p", PEOPLE.min(bench.times(PEOPLE))).await;
+    room_of(&mut people).await;
+    let mut tokens = Vec::new();
+    for person in &mut people {
+        tokens.push(person.synced().await);
+        person.hang_up();
+    }
+    let polls = bench.sizes(&[50], &[1_000], &[2_000])[0];
+    let before = settled(&server).await;
+    let mut waiting = Vec::new();
+    for (mut person, since) in connections(&people, polls).into_iter().zip(tokens.iter().cycle()) {
+        let since = since.clone();
+        waiting.push(tokio::spawn(async move { poll(&mut person, &since).await }));
+    }
+    let after = settled(&server).await;
+    assert!(waiting.iter().all(|task| !task.is_finished()), "somebody no longer waits");
+    for task in waiting {
+        task.abort();
+    }
+    vec![MEMORY.is((after as f64 - before as f64) / polls as f64)]
+}
+
+async fn poll(person: &mut Person, since: &str) {
+    person.sync(since, POLL_MS).await;
+}
+
+/// The memory of a server once it no longer grows.
+pub(crate) async fn settled(server: &Server) -> u64 {
+    let mut looks = Vec::new();
+    within(PATIENCE, "the memory settles", async || {
+        looks.push(server.process().memory());
+        let latest = looks.iter().rev().take(LOOKS);
+        let (least, most) = (latest.clone().min()?, latest.clone().max()?);
+        // A server that collects garbage is never still to the page.
+        (looks.len() >= LOOKS && (most - least) * 100 <= *most).then_some(*most)
+    })
+    .await
+}

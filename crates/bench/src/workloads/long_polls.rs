@@ -3,7 +3,7 @@
 use super::Workload;
 use crate::{
     figure::{Figure, Measure, Unit},
-    person::Person,
+    person::{Person, next_batch},
     room::{connections, door, people, room_of},
     target::Bench,
 };
@@ -37,7 +37,7 @@ async fn run(bench: Bench) -> Vec<Figure> {
     let mut waiting = Vec::new();
     for (mut person, since) in connections(&people, polls).into_iter().zip(tokens.iter().cycle()) {
         let since = since.clone();
-        waiting.push(tokio::spawn(async move { poll(&mut person, &since).await }));
+        waiting.push(tokio::spawn(async move { poll(&mut person, since).await }));
     }
     let after = settled(&server).await;
     assert!(waiting.iter().all(|task| !task.is_finished()), "somebody no longer waits");
@@ -47,8 +47,11 @@ async fn run(bench: Bench) -> Vec<Figure> {
     vec![MEMORY.is((after as f64 - before as f64) / polls as f64)]
 }
 
-async fn poll(person: &mut Person, since: &str) {
-    person.sync(since, POLL_MS).await;
+/// Comes back whenever there is something, for instance that somebody is online now.
+async fn poll(person: &mut Person, mut since: String) {
+    loop {
+        since = next_batch(&person.sync(&since, POLL_MS).await);
+    }
 }
 
 /// The memory of a server once it no longer grows.

@@ -83,9 +83,9 @@ pub async fn authorise(
     request: Request,
     next: Next,
 ) -> Result<Response, Error> {
-    let (head, body) = request.into_parts();
-    // A clone of the head goes with the body, because the limit on it is an extension.
-    let body = web::body::read(Request::from_parts(head.clone(), body)).await?;
+    // The limit is an extension of the head: the body must get it before they are parted.
+    let (head, body) = web::body::limited(request).into_parts();
+    let body = web::body::read(body).await?;
     let signed = http::Request::from_parts(head, body);
     let us = &federation.context().server_name;
     let name = match check(&federation.keys, us, &signed).await {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::{RequestExt, extract::Request};
+use axum::{RequestExt, body::Body, extract::Request};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError};
 use ruma::api::error::ErrorKind;
@@ -12,9 +12,13 @@ use crate::Error;
 /// Time in which a body must have arrived whole. Uploads of media are streamed and do not come here.
 const BODY_TIME_MAX: Duration = Duration::from_secs(60);
 
-/// The body, within the limit that the router set with `DefaultBodyLimit`.
-pub async fn read(request: Request) -> Result<Bytes, Error> {
-    let body = request.into_limited_body();
+/// The request with its body held to the limit that the router set with `DefaultBodyLimit`.
+pub fn limited(request: Request) -> Request {
+    request.with_limited_body()
+}
+
+/// A body that was [`limited`].
+pub async fn read(body: Body) -> Result<Bytes, Error> {
     match tokio::time::timeout(BODY_TIME_MAX, body.collect()).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if is_over_limit(&error) => {

@@ -36,7 +36,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     type Rejection = Error;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Error> {
-        Ok(Self(decode(&body::read(request).await?)?))
+        Ok(Self(decode(&body::read(body::limited(request).into_body()).await?)?))
     }
 }
 

@@ -27,8 +27,7 @@ impl<S: Send + Sync, T: IncomingRequest> FromRequest<S> for Matrix<T> {
     type Rejection = Error;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Error> {
-        let raw = RawRequest::read(request).await?;
-        decode(&raw).map(Self)
+        decode(RawRequest::read(request).await?).map(Self)
     }
 }
 
@@ -37,8 +36,8 @@ impl<S: Send + Sync, T: IncomingRequest> FromRequest<S> for MatrixWithBody<T> {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Error> {
         let raw = RawRequest::read(request).await?;
-        let decoded = decode(&raw)?;
-        Ok(Self(decoded, raw.body))
+        let body = raw.body.clone();
+        Ok(Self(decode(raw)?, body))
     }
 }
 
@@ -61,10 +60,10 @@ struct RawRequest {
 
 impl RawRequest {
     async fn read(request: Request) -> Result<Self, Error> {
-        let (mut head, body) = request.into_parts();
+        // The limit is an extension of the head: the body must get it before they are parted.
+        let (mut head, body) = body::limited(request).into_parts();
         let path_args = path_args(&mut head).await?;
-        // A clone of the head goes with the body, because the limit on it is an extension.
-        let body = body::read(Request::from_parts(head.clone(), body)).await?;
+        let body = body::read(body).await?;
         // Bodies of GET and HEAD mean nothing, and ruma does not look at them.
         if !body.is_empty() && head.method != Method::GET && head.method != Method::HEAD {
             json::check_is_json(&body)?;
@@ -81,12 +80,13 @@ async fn path_args(head: &mut Parts) -> Result<Vec<String>, Error> {
     Ok(params.iter().map(|(_, value)| value.to_owned()).collect())
 }
 
-fn decode<T: IncomingRequest>(raw: &RawRequest) -> Result<T, Error> {
-    let args: Vec<&str> = raw.path_args.iter().map(String::as_str).collect();
+fn decode<T: IncomingRequest>(raw: RawRequest) -> Result<T, Error> {
+    let RawRequest { head, path_args, body } = raw;
+    let args: Vec<&str> = path_args.iter().map(String::as_str).collect();
     // Clients leave a body out when they have nothing to say in it; ruma allows that for some
     // endpoints only.
-    let body = if raw.body.is_empty() { b"{}" } else { &raw.body[..] };
-    let request = http::Request::from_parts(raw.head.clone(), body);
+    let body = if body.is_empty() { b"{}" } else { &body[..] };
+    let request = http::Request::from_parts(head, body);
     T::try_from_http_request(request, &args).map_err(|error| refusal(&error))
 }
 

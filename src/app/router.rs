@@ -9,10 +9,9 @@ use std::{
 };
 
 use axum::{
-    Extension, Router,
+    Router,
     body::Body,
     extract::{Request, State},
-    middleware::{self, Next},
     response::{IntoResponse, Response},
 };
 use futures_util::FutureExt;
@@ -30,18 +29,60 @@ use crate::{
     http::{Origin, TrustedProxies, origin},
 };
 
-/// Everything that the listeners serve.
+/// What is answered before it is known which homeserver is meant.
+const OF_PROCESS: [&str; 3] =
+    ["/_matrix/client/versions", "/.well-known/matrix/client", "/.well-known/matrix/server"];
+
+/// Everything that the listeners serve. One plain function in front of the homeservers' routers:
+/// each layer would be a box of its own, for as long as a request waits.
 pub(crate) fn router(homeservers: Arc<Homeservers>) -> Router {
     let proxies = TrustedProxies::new(&homeservers.shared().config.http.trusted_proxies);
-    Routes::new()
-        .at("/_matrix/client/versions", axum::routing::get(versions::get_supported_versions))
-        .at("/.well-known/matrix/client", axum::routing::get(well_known::discover_homeserver))
-        .at("/.well-known/matrix/server", axum::routing::get(well_known::discover_server))
+    let [versions, client, server] = OF_PROCESS;
+    let of_process = Routes::new()
+        .at(versions, axum::routing::get(versions::get_supported_versions))
+        .at(client, axum::routing::get(well_known::discover_homeserver))
+        .at(server, axum::routing::get(well_known::discover_server))
         .into_router()
-        .fallback(dispatch)
-        .with_state(homeservers)
-        .layer(middleware::from_fn(allow_browsers))
-        .layer(middleware::from_fn_with_state(proxies, origin::find))
+        .with_state(homeservers.clone());
+    let front = Arc::new(Front { homeservers, proxies, of_process });
+    Router::new().fallback(Front::serve).with_state(front)
+}
+
+struct Front {
+    homeservers: Arc<Homeservers>,
+    proxies: TrustedProxies,
+    of_process: Router,
+}
+
+impl Front {
+    async fn serve(State(front): State<Arc<Self>>, mut request: Request) -> Response {
+        origin::find(&front.proxies, &mut request);
+        if is_federation(&request) {
+            // Browsers have no business with the Server-Server API.
+            return front.dispatch(request).await;
+        }
+        cors::allow_every_origin(match cors::preflight(&request) {
+            Some(answer) => answer,
+            None => front.dispatch(request).await,
+        })
+    }
+
+    async fn dispatch(&self, mut request: Request) -> Response {
+        modernize(&mut request);
+        if OF_PROCESS.contains(&request.uri().path()) {
+            return answer(Ok(Some(self.of_process.clone())), request).await;
+        }
+        let router = match choose(&self.homeservers, &request) {
+            Ok(Some(name)) if is_federation(&request) => self.homeservers.federation(&name).await,
+            Ok(Some(name)) => self.homeservers.client(&name).await,
+            Ok(None) => {
+                let (method, uri) = (request.method().clone(), request.uri().clone());
+                return misdirected(&self.homeservers, &method, uri).await;
+            }
+            Err(refusal) => return refusal.into_response(),
+        };
+        answer(router, request).await
+    }
 }
 
 /// The homeserver that a client means.
@@ -83,34 +124,21 @@ pub(super) fn siblings(homeservers: Weak<Homeservers>) -> Router {
     })
 }
 
-async fn dispatch(
-    State(homeservers): State<Arc<Homeservers>>,
-    Extension(origin): Extension<Origin>,
-    mut request: Request,
-) -> Response {
-    modernize(&mut request);
-    let name = if is_federation(&request) {
-        of_server(&homeservers, &origin, request.headers())
-    } else {
-        of_client(&homeservers, &origin)
-    };
-    let Some(name) = name else {
-        if is_federation(&request) {
-            let (method, uri) = (request.method().clone(), request.uri().clone());
-            return misdirected(&homeservers, &method, uri).await;
-        }
-        return Error::not_found("There is no homeserver of this name here").into_response();
-    };
-    if !is_federation(&request) {
-        return answer(homeservers.client(&name).await, request).await;
+/// The homeserver that the request means, if it may ask it; `None` if another server means one that
+/// is not here.
+fn choose(homeservers: &Homeservers, request: &Request) -> Result<Option<OwnedServerName>, Error> {
+    let origin = request.extensions().get::<Origin>();
+    let origin = origin.ok_or_else(|| Error::internal("a request without an origin"))?;
+    let unknown = || Error::not_found("There is no homeserver of this name here");
+    if !is_federation(request) {
+        return of_client(homeservers, origin).map(Some).ok_or_else(unknown);
     }
+    let Some(name) = of_server(homeservers, origin, request.headers()) else { return Ok(None) };
     if !homeservers.shared().settings.federation {
-        return Error::unrecognized().into_response();
+        return Err(Error::unrecognized());
     }
-    if let Err(refusal) = homeservers.shared().limits.federation(origin.address) {
-        return refusal.into_response();
-    }
-    answer(homeservers.federation(&name).await, request).await
+    homeservers.shared().limits.federation(origin.address)?;
+    Ok(Some(name))
 }
 
 /// What the Server-Server API of a homeserver that is not here answers: that it has no such path, or
@@ -160,15 +188,6 @@ fn unavailable(error: OpenError) -> Error {
         "This homeserver cannot be opened",
     )
     .caused_by(error)
-}
-
-/// Browsers have no business with the Server-Server API.
-async fn allow_browsers(request: Request, next: Next) -> Response {
-    if is_federation(&request) {
-        next.run(request).await
-    } else {
-        cors::allow_every_origin(request, next).await
-    }
 }
 
 fn is_federation(request: &Request) -> bool {

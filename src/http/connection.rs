@@ -44,10 +44,11 @@ pub(super) async fn serve(socket: TcpStream, peer: SocketAddr, shared: Shared) {
     let Some(acceptor) = tls else {
         return http(socket, Connection { peer, tls: None }, router, drain).await;
     };
-    match timeout(HANDSHAKE_TIME_MAX, acceptor.accept(socket)).await {
+    match Box::pin(timeout(HANDSHAKE_TIME_MAX, acceptor.accept(socket))).await {
         Ok(Ok(socket)) => {
             let name = socket.get_ref().1.server_name().map(str::to_lowercase);
-            http(socket, Connection { peer, tls: Some(name) }, router, drain).await;
+            // In a box, so that connections without TLS do not take the room of one with it.
+            Box::pin(http(socket, Connection { peer, tls: Some(name) }, router, drain)).await;
         }
         Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
         Err(_) => tracing::debug!("TLS handshake took too long"),

@@ -2,11 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use axum::{
-    extract::{Request, State},
-    middleware::Next,
-    response::Response,
-};
+use axum::extract::Request;
 use http::{HeaderMap, HeaderName, header::HOST};
 use ipnet::IpNet;
 
@@ -91,23 +87,18 @@ impl TrustedProxies {
     }
 }
 
-/// Middleware: works out the [`Origin`].
-pub(crate) async fn find(
-    State(proxies): State<TrustedProxies>,
-    mut request: Request,
-    next: Next,
-) -> Response {
+/// Works out the [`Origin`], and notes it in the request.
+pub(crate) fn find(proxies: &TrustedProxies, request: &mut Request) {
     let connection = request.extensions().get::<Connection>().cloned();
     // Requests that the process makes to itself have no connection.
     let peer = connection.as_ref().map_or(IpAddr::from([127, 0, 0, 1]), |c| c.peer.ip());
     let origin = Origin {
         address: proxies.client(peer, request.headers()),
-        host: proxies.host(peer, &request),
+        host: proxies.host(peer, request),
         secure: proxies.secure(peer, connection.as_ref(), request.headers()),
         tls_name: connection.and_then(|connection| connection.tls.flatten()),
     };
     request.extensions_mut().insert(origin);
-    next.run(request).await
 }
 
 /// An address of `X-Forwarded-For`, perhaps with a port, as some proxies write it.

@@ -4,7 +4,6 @@
 
 use axum::{
     extract::Request,
-    middleware::Next,
     response::{IntoResponse, Response},
 };
 use http::{
@@ -15,13 +14,13 @@ use http::{
     },
 };
 
-/// Middleware: answers `OPTIONS` itself, so that no endpoint sees it, and marks every answer.
-pub async fn allow_every_origin(request: Request, next: Next) -> Response {
-    let mut response = if request.method() == Method::OPTIONS {
-        StatusCode::NO_CONTENT.into_response()
-    } else {
-        next.run(request).await
-    };
+/// The answer to a browser that asks whether it may ask: no endpoint sees it.
+pub fn preflight(request: &Request) -> Option<Response> {
+    (request.method() == Method::OPTIONS).then(|| StatusCode::NO_CONTENT.into_response())
+}
+
+/// Marks an answer as one that every site may read.
+pub fn allow_every_origin(mut response: Response) -> Response {
     let headers = response.headers_mut();
     for (name, value) in [
         (ACCESS_CONTROL_ALLOW_ORIGIN, "*"),

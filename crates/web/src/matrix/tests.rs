@@ -61,7 +61,12 @@ fn server() -> Router {
         )
         .into_router()
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(middleware::from_fn(cors::allow_every_origin))
+        .layer(middleware::from_fn(async |request, next: middleware::Next| {
+            cors::allow_every_origin(match cors::preflight(&request) {
+                Some(answer) => answer,
+                None => next.run(request).await,
+            })
+        }))
 }
 
 async fn ask(method: &str, path: &str, body: impl Into<Body>) -> Response<Body> {

@@ -30,9 +30,20 @@ use crate::{
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    serve::exit_code(run(Cli::parse()).await)
+/// Threads that may wait for the disk at the same time, besides a few for each processor. Each that
+/// was ever needed takes memory: what comes meanwhile waits in a queue.
+const WAITING_THREADS: usize = 8;
+
+fn main() -> ExitCode {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(WAITING_THREADS + 4 * cores)
+        .build();
+    match runtime {
+        Ok(runtime) => serve::exit_code(runtime.block_on(run(Cli::parse()))),
+        Err(error) => serve::exit_code(Err(RunError::Runtime(error))),
+    }
 }
 
 async fn run(cli: Cli) -> Result<Vec<String>, RunError> {

@@ -33,6 +33,8 @@ pub(crate) enum RunError {
     Input(io::Error),
     #[error("signals cannot be received: {0}")]
     Signals(io::Error),
+    #[error("no threads can be started: {0}")]
+    Runtime(io::Error),
     #[error("the demonstration cannot start: {0}")]
     Demo(#[from] DemoError),
     #[error("{0}")]

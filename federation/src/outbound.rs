@@ -286,10 +286,13 @@ impl Inner {
     async fn hints(&self, fresh: &Fresh) -> Result<Vec<Hint>, DestinationsError> {
         let named = fresh.servers.iter().filter_map(|name| name.as_str().try_into().ok());
         let mut hints: Vec<Hint> = named.map(|server| (server, None)).collect();
-        for (room, events) in &fresh.events {
-            self.destinations.tell_retractions(*room, events.clone()).await?;
-            let servers = self.destinations.of_events(*room, events.clone()).await?;
-            hints.extend(servers.into_iter().map(|server| (server, Some(*room))));
+        if !fresh.events.is_empty() {
+            let events = fresh.events.iter().map(|(room, events)| (*room, events.clone()));
+            for found in self.destinations.of_events(events.collect()).await? {
+                self.destinations.tell_retractions(found.room, found.retractions).await?;
+                let to_server = |server| (server, Some(found.room));
+                hints.extend(found.servers.into_iter().map(to_server));
+            }
         }
         for room in &fresh.read {
             let servers = self.destinations.in_room(*room).await?;

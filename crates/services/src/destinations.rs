@@ -21,7 +21,7 @@ pub use store::{
 use crate::Context;
 
 mod gather;
-pub use gather::{Outbox, Pending, Scope};
+pub use gather::{Addressees, Outbox, Pending, Scope};
 
 /// Why the destinations could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -58,18 +58,18 @@ impl Destinations {
         Ok(failing.collect())
     }
 
-    /// The servers that these events of a room are for: none unless some of them are ours.
+    /// Whom these events of these rooms are for; all of them are looked at in one reading.
     pub async fn of_events(
         &self,
-        room: RoomNumber,
-        events: Vec<EventNumber>,
-    ) -> Result<Vec<OwnedServerName>, DestinationsError> {
+        events: Vec<(RoomNumber, Vec<EventNumber>)>,
+    ) -> Result<Vec<Addressees>, DestinationsError> {
         let us = self.context.server_name.clone();
-        Ok(self
-            .context
-            .store
-            .read(move |snapshot| gather::servers_of_events(snapshot, &us, room, &events))
-            .await?)
+        let reading = self.context.store.read(move |snapshot| {
+            let of_room =
+                |(room, events): &(_, Vec<_>)| gather::addressees(snapshot, &us, *room, events);
+            events.iter().map(of_room).collect::<Result<_, _>>()
+        });
+        Ok(reading.await?)
     }
 
     /// The other servers that have users in the room.
@@ -182,19 +182,13 @@ impl Destinations {
         Ok(())
     }
 
-    /// Lets those of the events that end an invitation or a knock of another server's user wait for
-    /// that server, if it is not in the room.
+    /// Lets the events that end an invitation or a knock of another server's user wait for that
+    /// server, which is not in the room.
     pub async fn tell_retractions(
         &self,
         room: RoomNumber,
-        events: Vec<EventNumber>,
+        found: Vec<(OwnedServerName, EventNumber)>,
     ) -> Result<(), DestinationsError> {
-        let us = self.context.server_name.clone();
-        let found = self
-            .context
-            .store
-            .read(move |snapshot| gather::retractions(snapshot, &us, room, &events));
-        let found = found.await?;
         if found.is_empty() {
             return Ok(());
         }

@@ -223,22 +223,46 @@ impl Window {
     }
 }
 
-pub(super) fn servers_of_events(
+/// Whom some events of a room are for.
+#[derive(Debug)]
+pub struct Addressees {
+    pub room: RoomNumber,
+    /// The servers that the events are for: none unless some of them are ours.
+    pub servers: Vec<OwnedServerName>,
+    /// Those of the events that put a user of another server out of the room before he was in it:
+    /// the end of an invitation or a knock. His server may not be in the room, and is to know all
+    /// the same.
+    pub retractions: Vec<(OwnedServerName, EventNumber)>,
+}
+
+pub(super) fn addressees(
     snapshot: &Snapshot,
     us: &ServerName,
     room: RoomNumber,
     numbers: &[EventNumber],
-) -> Result<Vec<OwnedServerName>, StoreError> {
-    let mut newest = None;
+) -> Result<Addressees, StoreError> {
+    let mut found = Addressees { room, servers: Vec::new(), retractions: Vec::new() };
+    let Some(oldest) = numbers.iter().min().copied() else { return Ok(found) };
+    let servers = memberships::servers(snapshot, room)?.into_iter();
+    let others: Vec<OwnedServerName> =
+        servers.filter_map(|(server, presence)| other(us, server, &presence, oldest)).collect();
+    let mut any_is_ours = false;
     for stored in events::multi_get(snapshot, room, numbers)?.into_iter().flatten() {
-        if is_ours(&stored, &read(&stored)?, us) {
-            newest = newest.max(Some(stored.number));
+        // A message of people of one server, among themselves, need not be understood.
+        let changes_state = stored.record.state_before != stored.record.state_after;
+        if others.is_empty() && !changes_state {
+            continue;
+        }
+        let pdu = read(&stored)?;
+        if is_ours(&stored, &pdu, us) {
+            any_is_ours = true;
+            found.retractions.extend(retraction(snapshot, us, &stored, &pdu, room)?);
         }
     }
-    let Some(newest) = newest else { return Ok(Vec::new()) };
-    let oldest = numbers.iter().min().copied().unwrap_or(newest);
-    let servers = memberships::servers(snapshot, room)?.into_iter();
-    Ok(servers.filter_map(|(server, presence)| other(us, server, &presence, oldest)).collect())
+    if any_is_ours {
+        found.servers = others;
+    }
+    Ok(found)
 }
 
 /// The server's name, if events from this one on are for it.
@@ -267,30 +291,26 @@ pub(super) fn known(
     Ok(known.into_iter().filter_map(|server| OwnedServerName::try_from(server).ok()).collect())
 }
 
-/// Those of the events that put a user of another server out of the room before he was in it: the
-/// end of an invitation or a knock. His server may not be in the room, and is to know all the same.
-pub(super) fn retractions(
+/// See [`Addressees::retractions`]. The event is ours.
+fn retraction(
     snapshot: &Snapshot,
     us: &ServerName,
+    stored: &StoredEvent,
+    pdu: &Pdu,
     room: RoomNumber,
-    numbers: &[EventNumber],
-) -> Result<Vec<(OwnedServerName, EventNumber)>, StoreError> {
-    let mut found = Vec::new();
-    for stored in events::multi_get(snapshot, room, numbers)?.into_iter().flatten() {
-        let pdu = read(&stored)?;
-        let ends = matches!(pdu.membership(), Some(MembershipState::Leave | MembershipState::Ban));
-        let target = pdu.state_key.as_deref().and_then(|key| UserId::parse(key).ok());
-        let Some(server) = target.as_ref().map(|target| target.server_name()) else { continue };
-        if !ends || server == us || !is_ours(&stored, &pdu, us) {
-            continue;
-        }
-        let presence = memberships::server_in_room(snapshot, server.as_str(), room)?;
-        if presence.is_none_or(|presence| presence.until.is_some_and(|until| until < stored.number))
-        {
-            found.push((server.to_owned(), stored.number));
-        }
+) -> Result<Option<(OwnedServerName, EventNumber)>, StoreError> {
+    if !matches!(pdu.membership(), Some(MembershipState::Leave | MembershipState::Ban)) {
+        return Ok(None);
     }
-    Ok(found)
+    let target = pdu.state_key.as_deref().and_then(|key| UserId::parse(key).ok());
+    let Some(server) = target.as_ref().map(|target| target.server_name()) else { return Ok(None) };
+    if server == us {
+        return Ok(None);
+    }
+    let presence = memberships::server_in_room(snapshot, server.as_str(), room)?;
+    let was_away =
+        presence.is_none_or(|presence| presence.until.is_some_and(|until| until < stored.number));
+    Ok(was_away.then(|| (server.to_owned(), stored.number)))
 }
 
 fn is_ours(stored: &StoredEvent, pdu: &Pdu, us: &ServerName) -> bool {

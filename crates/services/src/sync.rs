@@ -87,12 +87,6 @@ impl Ephemeral {
     }
 }
 
-/// Why a wait ended.
-enum News {
-    Maybe,
-    LoggedOut,
-}
-
 /// The longest that a client is kept waiting, whatever it asks for.
 const TIMEOUT_MAX: Duration = Duration::from_secs(120);
 
@@ -126,17 +120,19 @@ impl Syncs {
             let position = self.context.log.position();
             let until = SyncToken { log: position, typing, to_device: position, presence };
             let (answer, acknowledged) = self.gather(&reader, &query, since, until).await?;
+            // Who waited was let in a while ago.
+            if waits && self.is_logged_out(&reader, since).await {
+                return Err(SyncError::LoggedOut);
+            }
             if let Some(position) = acknowledged {
                 self.forget_messages(&reader, position).await?;
             }
             if !answer.is_empty() || !waits {
                 return Ok(answer);
             }
-            let news = self.news(&reader, &mut bell, &mut ephemeral);
-            match tokio::time::timeout_at(deadline, news).await {
-                Ok(News::Maybe) => {}
-                Ok(News::LoggedOut) => return Err(SyncError::LoggedOut),
-                Err(_) => return Ok(answer),
+            let news = self.news(reader.user.localpart(), &mut bell, &mut ephemeral);
+            if tokio::time::timeout_at(deadline, news).await.is_err() {
+                return Ok(answer);
             }
         }
     }
@@ -147,36 +143,28 @@ impl Syncs {
         Ephemeral { told: (0, 0), typing, presence }
     }
 
-    /// Waits until there may be something to tell the user, or the device is no longer his.
+    /// Waits until there may be something to tell the user.
     async fn news(
         &self,
-        reader: &Reader,
+        localpart: &str,
         bell: &mut watch::Receiver<u64>,
         ephemeral: &mut Ephemeral,
-    ) -> News {
-        let localpart = reader.user.localpart();
-        let heard = *bell.borrow();
+    ) {
         let Ephemeral { told: (typed, present), typing, presence } = ephemeral;
         loop {
             tokio::select! {
                 // An error says that the other end is gone, because the homeserver stops: then
                 // there will be no news, and the timeout ends the wait.
-                Ok(()) = bell.changed() => {
-                    return if self.is_logged_out(reader, heard).await {
-                        News::LoggedOut
-                    } else {
-                        News::Maybe
-                    };
-                }
+                Ok(()) = bell.changed() => return,
                 Ok(()) = typing.changed() => {
                     let rooms = self.typing.changed_since(*typed);
                     if self.inboxes.follows_any(localpart, &rooms) {
-                        return News::Maybe;
+                        return;
                     }
                 }
                 Ok(()) = presence.changed() => {
                     if self.presences.has_news(localpart, *present) {
-                        return News::Maybe;
+                        return;
                     }
                 }
                 else => std::future::pending().await,
@@ -184,9 +172,10 @@ impl Syncs {
         }
     }
 
-    /// Whether the device was logged out after the position. Asks the store only if something
-    /// happened to the user outside of rooms.
-    async fn is_logged_out(&self, reader: &Reader, since: u64) -> bool {
+    /// Whether the device, which knew this position, has been logged out since. Asks the store only
+    /// if something happened to the user outside of rooms.
+    async fn is_logged_out(&self, reader: &Reader, since: Option<SyncToken>) -> bool {
+        let since = since.map_or(0, |since| since.log);
         let localpart = reader.user.localpart().to_owned();
         let Some(device) = reader.device.clone() else { return false };
         if let Some(Changes::Some { outside: false, .. }) = self.inboxes.known(&localpart, since) {

@@ -11,7 +11,7 @@ use std::{sync::Arc, time::Duration};
 use kv::{CommitError, StoreError};
 use tokio::time::Instant;
 
-use super::{News, SyncError, SyncQuery, Syncs, TIMEOUT_MAX, token::SyncToken};
+use super::{SyncError, SyncQuery, Syncs, TIMEOUT_MAX, token::SyncToken};
 use crate::reader::Reader;
 
 pub mod answer;
@@ -67,16 +67,18 @@ impl Syncs {
             let position = self.context.log.position();
             let end = SyncToken { log: position, typing, to_device: position, presence };
             let (mut answer, now) = self.look(&reader, &request, &told, end).await?;
+            // Who waited was let in a while ago.
+            if waits && self.is_logged_out(&reader, told.since).await {
+                return Err(SlidingError::LoggedOut);
+            }
             let overdue = Instant::now() >= deadline;
             if !answer.is_empty() || !waits || overdue {
                 answer.pos = self.connections.keep(&reader, request.conn_id(), &told, now);
                 return Ok(answer);
             }
-            let news = self.news(&reader, &mut bell, &mut ephemeral);
+            let news = self.news(reader.user.localpart(), &mut bell, &mut ephemeral);
             // When the time is over, the answer tells the new position.
-            if let Ok(News::LoggedOut) = tokio::time::timeout_at(deadline, news).await {
-                return Err(SlidingError::LoggedOut);
-            }
+            let _ = tokio::time::timeout_at(deadline, news).await;
         }
     }
 

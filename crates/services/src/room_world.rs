@@ -201,6 +201,7 @@ fn membership_row(
         since: 0,
         stripped_state: None,
         forgotten: false,
+        overtaking: None,
     }
 }
 

@@ -24,6 +24,16 @@ pub struct Membership {
     pub stripped_state: Option<String>,
     /// The user forgot the room: it is in none of his lists.
     pub forgotten: bool,
+    /// An invitation that came while the user was joined: what ends his stay is still on its way.
+    pub overtaking: Option<Invitation>,
+}
+
+/// An invitation to a room that this server will not be in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Invitation {
+    pub event_id: String,
+    pub depth: u64,
+    pub stripped_state: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

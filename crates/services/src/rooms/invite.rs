@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use store::{
     log::Change,
-    memberships::{self, Kind, Membership},
+    memberships::{self, Invitation, Kind, Membership},
 };
 
 use super::{
@@ -33,7 +33,10 @@ pub const STRIPPED_TYPES: [&str; 8] = [
 
 /// A local user's relation to a room that this homeserver is not in, and the event that began it.
 pub(super) enum Away {
-    Invited(OwnedEventId),
+    Invited {
+        event_id: OwnedEventId,
+        depth: u64,
+    },
     Knocked(OwnedEventId),
     /// An invitation or a knock is over.
     Over,
@@ -89,17 +92,17 @@ impl Rooms {
         let target = event.state_key.as_deref().and_then(|key| UserId::parse(key).ok());
         let target = target.ok_or(RemoteError::BadAnswer("an invitation of nobody"))?;
         let room = self.room_to_enter(&event.room_id, event.room_version).await?;
-        if self.residence(&room).await? == super::membership::Residence::Away {
-            let mut stripped = stripped;
-            stripped.push(strip(&event));
-            let stripped = Some(stripped_json(&stripped));
-            self.put_away(&room, &target, Away::Invited(event.event_id.clone()), stripped).await?;
-        }
+        let mut stripped = stripped;
+        stripped.push(strip(&event));
+        let stripped = Some(stripped_json(&stripped));
+        let invited = Away::Invited { event_id: event.event_id.clone(), depth: event.depth };
+        self.put_away(&room, &target, invited, stripped).await?;
         Ok(signed)
     }
 
-    /// Notes a local user's relation to a room that this homeserver is not in. If it has come into
-    /// the room meanwhile, the room's state says it better.
+    /// Notes a local user's relation to a room that this homeserver is not in. If it is in the room,
+    /// the room's state says it better; but an invitation of somebody who is joined is kept until
+    /// that state tells how his stay ended.
     pub(super) async fn put_away(
         &self,
         room: &Arc<Room>,
@@ -107,16 +110,20 @@ impl Rooms {
         away: Away,
         stripped_state: Option<String>,
     ) -> Result<(), WriteError> {
-        let (kind, opened_by) = match away {
-            Away::Invited(event) => (Kind::Invite, Some(event.to_string())),
-            Away::Knocked(event) => (Kind::Knock, Some(event.to_string())),
-            Away::Over => (Kind::Leave, None),
+        let (kind, opened_by, depth) = match away {
+            Away::Invited { event_id, depth } => (Kind::Invite, Some(event_id.to_string()), depth),
+            Away::Knocked(event_id) => (Kind::Knock, Some(event_id.to_string()), 0),
+            Away::Over => (Kind::Leave, None, 0),
         };
         let user = user.localpart().to_owned();
         let number = room.number;
         let us = self.context().server_name.clone();
         let putting = self.write(room, move |draft| {
             if draft.server(us.as_str())?.is_some_and(|presence| presence.joined > 0) {
+                if let (Kind::Invite, Some(event_id)) = (kind, opened_by.clone()) {
+                    let stripped_state = stripped_state.clone();
+                    draft.keep_overtaking(&user, Invitation { event_id, depth, stripped_state })?;
+                }
                 return Ok(());
             }
             let membership = Membership {
@@ -126,6 +133,7 @@ impl Rooms {
                 since: 0,
                 stripped_state: stripped_state.clone(),
                 forgotten: false,
+                overtaking: None,
             };
             draft.drafted.note_room();
             memberships::put(&mut draft.drafted.batch, &user, number, &membership);
@@ -137,6 +145,16 @@ impl Rooms {
 }
 
 impl Draft<'_> {
+    fn keep_overtaking(&mut self, user: &str, invitation: Invitation) -> Result<(), WriteError> {
+        let rows = self.rows()?;
+        let known = memberships::get(rows.snapshot, user, rows.room)?;
+        let Some(joined) = known.filter(|known| known.kind == Kind::Join) else { return Ok(()) };
+        let membership = Membership { overtaking: Some(invitation), ..joined };
+        memberships::put(&mut self.drafted.batch, user, rows.room, &membership);
+        self.drafted.changes.push(Change::Nothing);
+        Ok(())
+    }
+
     /// The room's stripped state.
     pub fn stripped_state(&mut self) -> Result<Vec<Box<RawValue>>, WriteError> {
         let mut stripped = Vec::new();

@@ -203,6 +203,7 @@ fn put_membership(
             opened_by: None,
             stripped_state: None,
             forgotten: false,
+            overtaking: None,
         };
         memberships::put(batch, user.localpart(), room, &membership);
     }

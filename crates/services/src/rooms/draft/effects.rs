@@ -11,7 +11,7 @@ use ruma::{OwnedUserId, UserId, events::room::member::MembershipState};
 use store::{
     events::{Place, Standing},
     log::Change,
-    memberships::{self, Kind, Membership, ServerInRoom},
+    memberships::{self, Invitation, Kind, Membership, ServerInRoom},
     relations,
     value::corrupt,
 };
@@ -72,7 +72,7 @@ impl Draft<'_> {
             let (old, new) = (membership(&before), membership(&event));
             self.count_server(&user, old.as_ref(), new.as_ref(), cause)?;
             if self.drafted.context.is_local(&user) {
-                self.put_membership(&user, new, event.as_ref().map(|event| event.number));
+                self.put_membership(&user, new, event.as_ref())?;
             }
         }
         self.drafted.state.insert(place, event);
@@ -83,8 +83,8 @@ impl Draft<'_> {
         &mut self,
         user: &OwnedUserId,
         membership: Option<MembershipState>,
-        event: Option<EventNumber>,
-    ) {
+        event: Option<&Event>,
+    ) -> Result<(), WriteError> {
         let kind = match membership {
             Some(MembershipState::Join) => Kind::Join,
             Some(MembershipState::Invite) => Kind::Invite,
@@ -92,18 +92,44 @@ impl Draft<'_> {
             Some(MembershipState::Ban) => Kind::Ban,
             _ => Kind::Leave,
         };
-        let membership = Membership {
+        let mut membership = Membership {
             kind,
-            event,
+            event: event.map(|event| event.number),
             opened_by: None,
             since: 0,
             stripped_state: None,
             forgotten: false,
+            overtaking: None,
         };
-        let user = user.localpart();
         let room = self.drafted.room;
+        if let Some(event) = event
+            && matches!(kind, Kind::Leave | Kind::Ban)
+            && event.pdu.sender != *user
+            && let Some(invitation) = self.overtaking(user, event.pdu.depth)?
+        {
+            membership = Membership {
+                kind: Kind::Invite,
+                event: None,
+                opened_by: Some(invitation.event_id),
+                stripped_state: invitation.stripped_state,
+                ..membership
+            };
+        }
+        let user = user.localpart();
         memberships::put(&mut self.drafted.batch, user, room, &membership);
         self.drafted.changes.push(Change::Membership { user: user.to_owned(), room });
+        Ok(())
+    }
+
+    /// The invitation that came before the end of the user's stay did, and is newer than that.
+    fn overtaking(&self, user: &UserId, depth: u64) -> Result<Option<Invitation>, WriteError> {
+        if self.drafted.known.head.is_none() {
+            return Ok(None);
+        }
+        let rows = self.rows()?;
+        let known = memberships::get(rows.snapshot, user.localpart(), rows.room)?;
+        let invitation = known.and_then(|known| known.overtaking);
+        Ok(invitation.filter(|invitation| invitation.depth > depth))
     }
 
     /// Keeps the number of joined users of a server, from which event on it is in the room, and

@@ -234,7 +234,9 @@ async fn an_invitation_that_overtakes_the_ban_before_it_is_kept() {
     let (network, acme, hansa, room) = two(RoomVersion::V12).await;
     let open = hansa.get(&room).await.unwrap();
     set(&acme, &room, alice(), bob(), MembershipState::Ban).await;
+    let ban = timeline(&acme, &room).await.pop().unwrap();
     set(&acme, &room, alice(), bob(), MembershipState::Leave).await;
+    let unban = timeline(&acme, &room).await.pop().unwrap();
     let invite = NewMembership {
         sender: alice(),
         target: bob(),
@@ -242,9 +244,18 @@ async fn an_invitation_that_overtakes_the_ban_before_it_is_kept() {
         content: Map::new(),
     };
     acme.invite(&room, invite).await.unwrap();
-    network.deliver(&acme, &hansa, &room).await;
-    let membership = hansa.membership(&open, &bob()).await.unwrap().unwrap();
-    assert_eq!(membership.kind, Kind::Invite);
+    let membership = async || hansa.membership(&open, &bob()).await.unwrap().unwrap();
+    assert_eq!(membership().await.kind, Kind::Join, "the ban is still on its way");
+    network.deliver_event(&acme, &hansa, &ban).await.unwrap();
+    assert!(!hansa.receive_retraction(&open, &unban).await.unwrap());
+    let invited = membership().await;
+    assert_eq!(invited.kind, Kind::Invite);
+    assert!(invited.stripped_state.unwrap().contains("Ledger"));
+    let joining =
+        Joining { user: bob(), room_id: room.clone(), via: Vec::new(), content: Map::new() };
+    hansa.join(joining).await.unwrap();
+    assert_eq!(membership().await.kind, Kind::Join);
+    assert_same_state(&acme, &hansa, &room).await;
 }
 
 #[tokio::test]

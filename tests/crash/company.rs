@@ -46,12 +46,7 @@ impl Company {
             workers.push(worker(server.register(&format!("worker{number}")).await));
         }
         let to = (sink.account.user_id.clone(), sink.account.device_id.clone());
-        let place = Place {
-            room: String::new(),
-            club: String::new(),
-            to,
-            allows_refusals: fate.allows_refusals(),
-        };
+        let place = Place { room: String::new(), club: String::new(), to };
         Self { server, _partners: partners, workers, sink, partner, place, archive: Vec::new() }
     }
 

@@ -29,7 +29,8 @@ pub async fn run(company: &mut Company, fate: &mut Fate, rng: &mut StdRng) -> Ve
     let moment = Duration::from_millis(rng.random_range(MOMENT_MS));
     let early = tokio::time::timeout(moment, work.join_next()).await;
     assert!(early.is_err(), "a worker ended before the crash: {early:?}");
-    let mut done = fate.strike(&mut company.server, &mut work).await;
+    fate.strike(&mut company.server).await;
+    let mut done = work.join_all().await;
     stop.send(true).expect("the partner talks");
     done.sort_by_key(|(number, ..)| *number);
     let mut ledgers = Vec::new();

@@ -31,28 +31,12 @@ pub struct Place {
     pub club: String,
     /// Who gets the to-device messages: user and device.
     pub to: (String, String),
-    /// The server may say that it cannot do something: then it is as good as gone.
-    pub allows_refusals: bool,
 }
 
 impl Place {
     /// The type of the account data that is written while people work here.
     pub fn account_data(&self) -> String {
         format!("org.example.counter.{}", self.room)
-    }
-
-    /// The answer, unless the server is gone or, where that is allowed, says that it cannot.
-    async fn answer(&self, call: Call) -> Result<Answer, Lost> {
-        let answer = call.attempt().await?;
-        if self.allows_refusals && answer.status.is_server_error() {
-            return Err(Lost(answer.to_string()));
-        }
-        Ok(answer)
-    }
-
-    /// The answer, which must be a good one if there is one.
-    async fn succeed(&self, call: Call) -> Result<Value, Lost> {
-        self.answer(call).await.map(Answer::ok)
     }
 }
 
@@ -68,9 +52,7 @@ impl Worker {
                 65..73 => self.read(&place, &mut ledger).await,
                 73..80 => self.come_or_go(&place, &mut ledger, rng.random_bool(0.5)).await,
                 80..87 => self.note(&place, &mut ledger, &mut rng).await,
-                87..90 => self.upload(&place, &mut ledger, &mut rng).await,
-                // What a failing disk lets a client read is not this test's business.
-                _ if place.allows_refusals => Ok(()),
+                87..90 => self.upload(&mut ledger, &mut rng).await,
                 _ => self.account.try_sync(&mut self.view, false).await,
             };
             if done.is_err() {
@@ -100,7 +82,7 @@ impl Worker {
     pub async fn ask_to_say(&self, at: &Place, once: &Once) -> Result<String, Lost> {
         let content = json!({ "msgtype": "m.text", "body": once.mark });
         let path = ["rooms", &at.room, "send", "m.room.message", &once.transaction];
-        let answer = at.succeed(self.account.put(&path, &content)).await?;
+        let answer = succeed(self.account.put(&path, &content)).await?;
         Ok(answer["event_id"].as_str().expect("an event id").into())
     }
 
@@ -109,7 +91,7 @@ impl Worker {
         let (user, device) = (at.to.0.as_str(), at.to.1.as_str());
         let body = json!({ "messages": { user: { device: { "mark": once.mark } } } });
         let call = self.account.put(&["sendToDevice", NOTE, &once.transaction], &body);
-        at.succeed(call).await.map(|_| ())
+        succeed(call).await.map(|_| ())
     }
 
     fn once(&self, rng: &mut StdRng) -> Once {
@@ -137,7 +119,7 @@ impl Worker {
     async fn set_state(&self, at: &Place, ledger: &mut Ledger, value: u64) -> Result<(), Lost> {
         ledger.state.attempt(value);
         let path = ["rooms", &at.room, "state", STATE, &self.account.user_id];
-        at.succeed(self.account.put(&path, &json!({ "value": value }))).await?;
+        succeed(self.account.put(&path, &json!({ "value": value }))).await?;
         ledger.state.done();
         Ok(())
     }
@@ -146,7 +128,7 @@ impl Worker {
         books.account_data.attempt(to);
         let kind = at.account_data();
         let path = ["user", &self.account.user_id, "account_data", &kind];
-        at.succeed(self.account.put(&path, &json!({ "value": to }))).await?;
+        succeed(self.account.put(&path, &json!({ "value": to }))).await?;
         books.account_data.done();
         Ok(())
     }
@@ -156,7 +138,7 @@ impl Worker {
         let Some(event) = newest else { return Ok(()) };
         ledger.receipt.attempt(event.clone());
         let path = ["rooms", &at.room, "receipt", "m.read", &event];
-        at.succeed(self.account.post(&path, &json!({}))).await?;
+        succeed(self.account.post(&path, &json!({}))).await?;
         ledger.receipt.done();
         Ok(())
     }
@@ -165,7 +147,7 @@ impl Worker {
         let (verb, membership) = if come { ("join", "join") } else { ("leave", "leave") };
         books.membership.attempt(membership.into());
         let call = self.account.post(&["rooms", &at.club, verb], &json!({}));
-        let answer = at.answer(call).await?;
+        let answer = call.attempt().await?;
         // Whoever never was in the room cannot leave it: that changes nothing.
         if answer.status.is_success() {
             books.membership.done();
@@ -175,13 +157,18 @@ impl Worker {
         Ok(())
     }
 
-    async fn upload(&self, at: &Place, ledger: &mut Ledger, rng: &mut StdRng) -> Result<(), Lost> {
+    async fn upload(&self, ledger: &mut Ledger, rng: &mut StdRng) -> Result<(), Lost> {
         let length = rng.random_range(1..20_000);
         let content = (0..length).map(|_| rng.random::<u8>()).collect::<Vec<_>>();
         let path = ["_matrix", "media", "v3", "upload"];
         let call = self.account.call_at(Method::POST, &path);
-        let answer = at.succeed(call.bytes("application/octet-stream", content.clone())).await?;
+        let answer = succeed(call.bytes("application/octet-stream", content.clone())).await?;
         ledger.files.push((content, answer["content_uri"].as_str().expect("a URI").into()));
         Ok(())
     }
+}
+
+/// The answer, which must be a good one if there is one.
+async fn succeed(call: Call) -> Result<Value, Lost> {
+    call.attempt().await.map(Answer::ok)
 }

@@ -37,6 +37,8 @@ impl Disk {
 
     /// The file system stops at once: every write fails from now on, and what was not synced is
     /// gone. This is the kernel's own way to test it; not even the journal is written out any more.
+    /// A sync that is under way at that moment may be said to have succeeded, as a real power cut
+    /// never could: whoever syncs must be [frozen](crate::freeze) before.
     #[allow(unsafe_code, reason = "the standard library has no ioctl")]
     pub fn cut_power(&mut self) {
         const EXT4_IOC_SHUTDOWN: libc::c_ulong = 0x8004_587d;

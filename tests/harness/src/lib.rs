@@ -28,7 +28,7 @@ pub use difference::differences;
 pub use disk::Disk;
 pub use link::Link;
 pub use port::Port;
-pub use process::{Process, run};
+pub use process::{Process, freeze, run};
 pub use python::python;
 pub use room::{StateIds, same_state, text_of};
 pub use server::{Kind, Options, SHARED_SECRET, Server};

@@ -52,12 +52,14 @@ impl Process {
         within(patience, "the process ends after SIGTERM", async || self.ended()).await
     }
 
+    /// See [`freeze`].
+    pub fn freeze(&self) {
+        freeze(self.child.id());
+    }
+
     /// Sends a signal by its name without `SIG`.
     pub fn signal(&self, name: &str) {
-        // A shell, because `kill` is built into it, whereas the program may be absent.
-        let line = format!("kill -{name} {}", self.child.id());
-        let done = Command::new("sh").args(["-c", &line]).status().expect("sh can be started");
-        assert!(done.success(), "{line}: {done}");
+        signal(self.child.id(), name);
     }
 
     /// Memory that it holds now (RSS), in bytes.
@@ -108,6 +110,31 @@ impl Drop for Process {
 /// Runs a command to its end.
 pub fn run(mut command: Command) -> Output {
     command.output().unwrap_or_else(|e| panic!("cannot start {command:?}: {e}"))
+}
+
+/// Holds a process where it is, and comes back when none of its threads runs any more: what is
+/// under way in the kernel may end, but nobody hears of it.
+pub fn freeze(pid: u32) {
+    signal(pid, "STOP");
+    while states(pid).contains(&'R') {
+        std::thread::yield_now();
+    }
+}
+
+fn signal(pid: u32, name: &str) {
+    // A shell, because `kill` is built into it, whereas the program may be absent.
+    let line = format!("kill -{name} {pid}");
+    let done = Command::new("sh").args(["-c", &line]).status().expect("sh can be started");
+    assert!(done.success(), "{line}: {done}");
+}
+
+/// What the process's threads do, each in a letter (proc_pid_stat(5)).
+fn states(pid: u32) -> Vec<char> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).expect("a process");
+    let stats =
+        threads.filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("stat")).ok());
+    // The state stands behind the name, which is in brackets and may hold anything.
+    stats.filter_map(|stat| stat.rsplit_once(") ")?.1.chars().next()).collect()
 }
 
 fn append_to(log: &Path) -> File {

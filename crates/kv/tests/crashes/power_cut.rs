@@ -16,6 +16,7 @@ fn a_power_cut_loses_nothing_that_was_acknowledged() {
     let mut witness = Witness::default();
     for round in 0..ROUNDS {
         let writer = witness.start(&store, round);
+        witness.freeze(&writer);
         disk.cut_power();
         witness.end(writer);
         disk.restore_power();

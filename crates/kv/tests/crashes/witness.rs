@@ -48,6 +48,11 @@ impl Witness {
         Writer { child, lines }
     }
 
+    /// Holds the process where it is, for ever.
+    pub fn freeze(&self, writer: &Writer) {
+        harness::freeze(writer.child.id());
+    }
+
     /// Kills the process. What it said before it died counts as well.
     pub fn end(&mut self, mut writer: Writer) {
         writer.child.kill().expect("a kill");

@@ -138,6 +138,10 @@ impl Engine for Mounted {
         self.platter.engine.version(homeserver)
     }
 
+    fn compact(&self) -> Result<(), StoreError> {
+        self.platter.engine.compact()
+    }
+
     fn fence(&self, homeserver: HomeserverId) -> PendingEpoch {
         self.until_death(self.platter.engine.fence(homeserver))
     }

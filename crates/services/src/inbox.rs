@@ -167,6 +167,10 @@ impl Inboxes {
         // What was taken so far is not complete, nor in order with what is read from the log.
         inbox.changes.clear();
         inbox.complete_after = Some(*position);
+        // Nobody rang for what happened in his rooms since the bell was taken.
+        if *inbox.bell.borrow() < *position {
+            inbox.bell.send_replace(*position);
+        }
         for (room, membership) in memberships {
             if membership.kind == memberships::Kind::Join && inbox.rooms.insert(room) {
                 rooms.entry(room).or_default().push(Arc::clone(&inbox.name));

@@ -103,6 +103,20 @@ async fn a_bell_that_was_taken_before_a_change_rings_for_it() {
 }
 
 #[tokio::test]
+async fn a_bell_rings_for_what_happened_while_the_inbox_was_made() {
+    let Case { world, inboxes, room, .. } = case().await;
+    let mut bell = inboxes.bell("bob");
+    let position = world.context.log.position();
+    // His sync has read the position, and not yet put him on the lists of his rooms.
+    world.message(&room, "alice", "for bob").await;
+    inboxes.changes("bob", position).unwrap();
+    assert!(bell.has_changed().unwrap());
+    inboxes.published(*bell.borrow_and_update()).await;
+    assert_eq!(inboxes.changes("bob", position).unwrap(), some(&[&room], false));
+    assert!(!bell.has_changed().unwrap());
+}
+
+#[tokio::test]
 async fn what_happens_outside_of_rooms_is_told_as_such() {
     let Case { world, inboxes, .. } = case().await;
     let mut bell = inboxes.bell("bob");

@@ -165,7 +165,8 @@ impl Person {
 }
 
 async fn call(address: SocketAddr) -> Result<SendRequest<Full<Bytes>>, hyper::Error> {
-    // A server that is not up yet is asked again by who waits for it.
+    // A server that is not up yet is asked again until it is. The pause is the resolution with which
+    // the time of a start is measured; without one, asking would take the server's processor.
     let stream = loop {
         match TcpStream::connect(address).await {
             Ok(stream) => break stream,

@@ -14,7 +14,12 @@ use ruma::{
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::{build::EventTemplate, pdu::Pdu, powers::Powers, room_version::RoomVersion};
+use crate::{
+    build::EventTemplate,
+    pdu::{self, Pdu},
+    powers::Powers,
+    room_version::RoomVersion,
+};
 
 #[cfg(test)]
 mod tests;
@@ -51,8 +56,13 @@ impl AuthCheck {
 
 /// The places of the state that decide about a new event: those of its auth events, and always the
 /// create event's. (Since version 12 the create event is implied: it decides but must not be listed.)
+/// Power levels for users who cannot exist are an error: some servers would reject them.
 pub fn auth_types(template: &EventTemplate, version: RoomVersion) -> Result<Vec<Place>, AuthError> {
     let kind = TimelineEventType::from(template.event_type.as_str());
+    if kind == TimelineEventType::RoomPowerLevels && pdu::names_unreadable_users(&template.content)
+    {
+        return Err(AuthCheck::Content.failed()("a name in `users` is no user id".to_owned()));
+    }
     places(&kind, &template.sender, template.state_key.as_deref(), &template.content, version)
 }
 
@@ -109,7 +119,9 @@ fn check(pdu: &Pdu, state: impl Fn(&str, &str) -> Option<Arc<Pdu>>) -> Result<()
     let rules = &pdu.room_version.rules().authorization;
     state_res::check_state_dependent_auth_rules(rules, pdu, |event_type: &StateEventType, key| {
         // A rejected event allows nothing, wherever it turns up.
-        state(&event_type.to_string(), key).filter(|event| !event.rejected())
+        let found = state(&event_type.to_string(), key).filter(|event| !event.rejected());
+        let implied = *event_type == StateEventType::RoomJoinRules && key.is_empty();
+        found.or_else(|| implied.then(|| Arc::new(pdu.implied_join_rules())))
     })
 }
 

@@ -24,12 +24,14 @@ use crate::{
 mod authorised;
 mod client;
 mod format;
+mod implied;
 mod stored;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub(crate) use authorised::kind as kind_of;
+pub(crate) use authorised::{kind as kind_of, names_unreadable_users};
 pub use client::ClientFormat;
+pub(crate) use implied::join_rules_id;
 pub use stored::BadRecord;
 
 /// The longest event, as canonical JSON with its signatures and without `unsigned`. (`unsigned` is

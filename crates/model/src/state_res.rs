@@ -20,7 +20,7 @@ use crate::{
     EventNumber,
     auth_chain::{self, AuthEvents, ChainError, Common, EVENTS_MAX},
     event_auth::{self, Place},
-    pdu::Pdu,
+    pdu::{self, Pdu},
     room_version::RoomVersion,
     state_tree::{Entry, NodeId, NodeReader, Nodes, StateTree},
 };
@@ -164,18 +164,24 @@ impl<'a, S: RoomEvents> Room<'a, S> {
         if let Some(event) = self.read.borrow().get(&number) {
             return Ok(event.clone());
         }
-        let event = self.source.room_event(number)?;
+        let mut event = self.source.room_event(number)?;
         let mut numbers = self.numbers.borrow_mut();
         numbers.insert(event.pdu.event_id.clone(), number);
         for (id, auth) in event.pdu.auth_events.iter().zip(&event.auth) {
             numbers.insert(id.clone(), *auth);
         }
+        event.pdu = event.pdu.with_implied_join_rules();
         self.read.borrow_mut().insert(number, event.clone());
         Ok(event)
     }
 
     /// The event with this id, for ruma, which asks only for events that a known one names.
     fn by_id(&self, id: &EventId) -> Option<Arc<Pdu>> {
+        if id == pdu::join_rules_id() {
+            // It is the same for all events of the room, but for fields that nobody reads.
+            let of_any = self.read.borrow().values().next()?.pdu.implied_join_rules();
+            return Some(Arc::new(of_any));
+        }
         let number = self.numbers.borrow().get(id).copied()?;
         if self.read.borrow().len() > EVENTS_MAX {
             self.too_large.set(true);

@@ -49,7 +49,8 @@ impl Room {
 
     fn event(&self, by: &Author, event_type: &str, key: Option<&str>, content: Value) -> Pdu {
         let template = self.template(by, event_type, key, content);
-        let auth = auth_types(&template, self.version).unwrap();
+        let kind = pdu::kind_of(event_type);
+        let auth = places(&kind, &by.user, key, &template.content, self.version).unwrap();
         let auth_events = auth
             .iter()
             .filter(|(t, _)| t != "m.room.create" || !self.version.room_id_is_create_hash())
@@ -129,6 +130,71 @@ fn a_banned_user_cannot_rejoin() {
         json!({"membership": "join"}),
         expect!["auth events: banned user cannot join room"],
     );
+}
+
+#[test]
+fn where_there_are_no_join_rules_one_needs_an_invitation() {
+    let join = json!({"membership": "join"});
+    for version in RoomVersion::ALL {
+        for says_nothing in [true, false] {
+            let mut room = Room::new(version);
+            let (alice, bob) = (Author::new("alice"), Author::of("bob", "b.example"));
+            let bob_id = bob.user.to_string();
+            let bobs = ("m.room.member", Some(&*bob_id));
+            room.state.retain(|event| !event.is_at("m.room.join_rules", ""));
+            if says_nothing {
+                room.put(&alice, "m.room.join_rules", "", json!({"allow": []}));
+            }
+            room.check(
+                &bob,
+                bobs,
+                join.clone(),
+                expect!["auth events: cannot join a room that is not `public`"],
+            );
+            room.put(&alice, "m.room.member", &bob_id, json!({"membership": "invite"}));
+            room.check(&bob, bobs, join.clone(), expect!["allowed"]);
+            // A rule that nobody knows lets nobody in.
+            room.put(&alice, "m.room.join_rules", "", json!({"join_rule": "whoever"}));
+            room.check(
+                &bob,
+                bobs,
+                join.clone(),
+                expect!["auth events: cannot join a room that is not `public`"],
+            );
+        }
+    }
+}
+
+#[test]
+fn power_levels_may_name_users_that_cannot_be() {
+    for version in RoomVersion::ALL {
+        let mut room = Room::new(version);
+        let (alice, bob) = (Author::new("alice"), Author::of("bob", "b.example"));
+        let (alice_id, bob_id) = (alice.user.to_string(), bob.user.to_string());
+        room.put(&bob, "m.room.member", &bob_id, json!({"membership": "join"}));
+        let levels = |user: &str, level: i32| {
+            let mut users = json!({ &bob_id: 50, user: level });
+            if version != RoomVersion::V12 {
+                users[&alice_id] = json!(100);
+            }
+            json!({ "users": users })
+        };
+        let place = ("m.room.power_levels", Some(""));
+        let carol = "@carol:c.example ";
+        // Others may write them, but not we.
+        let ours = room.template(&alice, place.0, place.1, levels(carol, 70));
+        expect!["a name in `users` is no user id"]
+            .assert_eq(&auth_types(&ours, version).unwrap_err().to_string());
+        room.put(&alice, place.0, "", levels(carol, 70));
+        // They are levels like all others.
+        room.check(&bob, place, levels(carol, 0), expect![
+            "auth events: sender does not have enough power to change `@6Rq1EhLT8OvT-UQRF_YvXyRrhvdPK6OyrBfIYeq0T80:unreadable.invalid`'s  power level"
+        ]);
+        room.check(&alice, place, levels(carol, 0), expect!["allowed"]);
+        room.check(&alice, place, levels("carol", 0), expect![
+            "auth events: unexpected format of `users` field in `content` of `m.room.power_levels` event: leading sigil is incorrect or missing"
+        ]);
+    }
 }
 
 #[test]

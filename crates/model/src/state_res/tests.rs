@@ -343,6 +343,24 @@ fn a_ban_wins_over_what_the_banned_user_did_meanwhile() {
 }
 
 #[test]
+fn who_came_by_invitation_stays_where_there_are_no_join_rules() {
+    for version in [RoomVersion::V6, RoomVersion::V11, RoomVersion::V12] {
+        let (mut world, mut start) = World::new(version);
+        let rules = ("m.room.join_rules".to_owned(), String::new(), None);
+        let (state, nodes) = TREE.apply(&world, start.state, vec![rules]).unwrap();
+        world.nodes.extend(nodes);
+        start.state = state;
+        let invited = world.attempt(start, &deed(0, 1, 5, 1_001));
+        let joined = world.attempt(invited, &deed(1, 1, 0, 1_002));
+        let topic = world.attempt(invited, &deed(0, 0, 8, 1_003));
+        let state = world.resolve(&[joined.state, topic.state]);
+        let bob = world.users[1].user.to_string();
+        let member = TREE.get(&world, state, "m.room.member", &bob).unwrap().unwrap();
+        holds(member.membership, Some(crate::membership::Membership::Join));
+    }
+}
+
+#[test]
 fn a_rejected_event_never_enters_the_state() {
     for version in [RoomVersion::V11, RoomVersion::V12] {
         let (mut world, start) = World::new(version);

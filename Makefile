@@ -1,6 +1,6 @@
 # Everything a developer needs: `make run`, `make test`, `make bench`.
 
-.PHONY: run test conformance crash simulate bench bench-vs-synapse
+.PHONY: run test conformance crash simulate resolve bench bench-vs-synapse
 
 # One process that hosts two companies whose people talk to each other, shown on the terminal; it
 # stays up for any Matrix client.
@@ -23,6 +23,11 @@ crash:
 # tests/results/simulation.md; one seed alone, step by step: see tests/simulation/simulation.rs.
 simulate:
 	@SEEDS=$(SEEDS) tools/simulate.sh
+
+# `make resolve GRAPHS=1000`: random rooms of each version, judged and resolved by Kontor and by
+# Synapse, into tests/results/state_resolution.md.
+resolve:
+	@GRAPHS=$(GRAPHS) tools/resolve.sh
 
 # What Kontor costs, and what Synapse costs on the same machine, into bench/results.md. Needs a
 # quiet machine. SCALE=small takes some minutes, full a quarter of an hour.

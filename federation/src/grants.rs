@@ -13,11 +13,14 @@ use web::Error;
 use crate::{Federation, authorization::RemoteServer, inbound::errors};
 
 /// The server may read what it may see of the room: it has users in it or had, then up to the end
-/// of its stay, and the room's access control list lets it take part.
+/// of its stay, and the room's access control list lets it take part. Also of a room that we have
+/// left: what was said there before we did is missing where it has not arrived, and others may have
+/// it from nobody but us.
 #[derive(Clone)]
 pub struct RoomReadGrant {
     room: Arc<Room>,
     stay: visitors::Stay,
+    we_are_resident: bool,
 }
 
 /// The server may propose and send member events of its users: the room's access control list lets
@@ -36,13 +39,18 @@ impl RoomReadGrant {
     ) -> Result<Self, Error> {
         let (room, visitor) = visit(federation, remote.name(), room_id).await?;
         match visitor.stay {
-            Some(stay) => Ok(Self { room, stay }),
+            Some(stay) => Ok(Self { room, stay, we_are_resident: visitor.we_are_resident }),
             None => Err(Error::forbidden("Your server is not in the room")),
         }
     }
 
     pub fn room(&self) -> &Arc<Room> {
         &self.room
+    }
+
+    /// Whether we are in the room ourselves, and what happens there now concerns us.
+    pub fn we_are_resident(&self) -> bool {
+        self.we_are_resident
     }
 
     /// Asks one snapshot of the room's rows.
@@ -67,8 +75,11 @@ impl RoomWriteGrant {
         remote: &RemoteServer,
         room_id: &RoomId,
     ) -> Result<Self, Error> {
-        let (room, _) = visit(federation, remote.name(), room_id).await?;
-        Ok(Self { room })
+        let (room, visitor) = visit(federation, remote.name(), room_id).await?;
+        match visitor.we_are_resident {
+            true => Ok(Self { room }),
+            false => Err(unknown_room()),
+        }
     }
 
     pub fn room(&self) -> &Arc<Room> {
@@ -117,21 +128,21 @@ impl Seen<'_> {
     }
 }
 
-/// The room, if this homeserver can speak for it and the server may take part in it.
+/// The room, if the server may take part in it.
 async fn visit(
     federation: &Federation,
     server: &ServerName,
     room_id: &RoomId,
 ) -> Result<(Arc<Room>, visitors::Visitor), Error> {
     let rooms = &federation.services.rooms;
-    let unknown = || Error::not_found("This server is not in the room");
-    let room = rooms.find(room_id).await.map_err(errors::write)?.ok_or_else(unknown)?;
+    let room = rooms.find(room_id).await.map_err(errors::write)?.ok_or_else(unknown_room)?;
     let visitor = rooms.visitor(&room, server).await.map_err(errors::write)?;
-    if !visitor.we_are_resident {
-        return Err(unknown());
-    }
     if !visitor.is_allowed {
         return Err(Error::forbidden("The room's access control list denies your server"));
     }
     Ok((room, visitor))
+}
+
+fn unknown_room() -> Error {
+    Error::not_found("This server is not in the room")
 }

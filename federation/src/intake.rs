@@ -4,7 +4,8 @@
 //! What waits is durable and was acknowledged. An event that is bad is dropped. One that cannot be
 //! judged because another server does not answer stays where it is and is tried again, after a
 //! pause that grows, while the room goes on with the others; it is dropped only after hours, when
-//! nothing but what follows it in the room can bring it back.
+//! nothing but what follows it in the room can bring it back. So is, for some minutes, one that
+//! follows what nobody shows: that may be on its way.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -72,6 +73,8 @@ enum Fate {
     Decided,
     /// Another server was needed and did not help.
     Unhelped,
+    /// Nobody who was asked has what it follows: not yet, or never.
+    Withheld,
     /// The store did not take it.
     NotNow,
 }
@@ -173,7 +176,10 @@ impl Intake {
                 Fate::Unhelped if waiting.attempts == ATTEMPTS_MAX => {
                     self.forget(vec![key.clone()]).await.map_err(TakeError::from)
                 }
-                Fate::Unhelped => {
+                Fate::Withheld if waiting.attempts >= STRICT_ATTEMPTS => {
+                    self.forget(vec![key.clone()]).await.map_err(TakeError::from)
+                }
+                Fate::Unhelped | Fate::Withheld => {
                     waiting.postpone();
                     progress.waiting.insert(key, waiting);
                     continue;
@@ -202,10 +208,10 @@ impl Intake {
             let is_full = progress.waiting.len() >= WAITING_MAX;
             let patience = if is_full { Patience::AtLast } else { Patience::Strict };
             match self.take(&staged, patience).await {
-                Fate::Unhelped if !is_full => {
+                Fate::Unhelped | Fate::Withheld if !is_full => {
                     progress.waiting.insert(key, Waiting::new(staged));
                 }
-                Fate::Decided | Fate::Unhelped => done.push(key),
+                Fate::Decided | Fate::Unhelped | Fate::Withheld => done.push(key),
                 Fate::NotNow => {
                     self.forget(done).await?;
                     return Err(TakeError::NotNow);
@@ -301,7 +307,7 @@ enum TakeError {
 fn fate_of(error: &ReceiveError) -> Fate {
     match error {
         ReceiveError::Remote(_) | ReceiveError::Incomplete => Fate::Unhelped,
-        ReceiveError::Withheld => Fate::Decided,
+        ReceiveError::Withheld => Fate::Withheld,
         ReceiveError::Write(error) => match error {
             WriteError::Commit(_) | WriteError::Store(_) | WriteError::Contended => Fate::NotNow,
             WriteError::MissingAuthEvent => Fate::Unhelped,

@@ -40,8 +40,10 @@ pub struct Book {
     pub events: BTreeMap<OwnedEventId, Kept>,
     /// The present state.
     pub state: State,
-    /// Every state that an event stands before or after.
+    /// Every state that an event stands before or after, or that the room had.
     pub states: HashMap<NodeId, State>,
+    /// The state that the room had when each place of the timeline was its end.
+    pub lived: BTreeMap<Order, NodeId>,
     pub extremities: Vec<String>,
     /// Servers, and how many of their users are joined, as it counts them.
     pub servers: BTreeMap<String, u64>,
@@ -136,8 +138,14 @@ fn read(rows: RoomRows<'_>, us: &str) -> Result<Option<Book>, StoreError> {
             kept.redactions.insert(redaction);
         }
     }
-    let roots: BTreeSet<NodeId> =
-        book.events.values().flat_map(|kept| [kept.before, kept.after]).flatten().collect();
+    for order in book.events.values().filter_map(|kept| kept.order) {
+        let Ok(position) = u64::try_from(order.0) else { continue };
+        if let Some(root) = store::room_states::at(rows.snapshot, rows.room, position)? {
+            book.lived.insert(order, root);
+        }
+    }
+    let mut roots: BTreeSet<NodeId> = book.lived.values().copied().collect();
+    roots.extend(book.events.values().flat_map(|kept| [kept.before, kept.after]).flatten());
     for root in roots {
         book.states.insert(root, state(rows, root, &ids)?);
     }

@@ -13,6 +13,7 @@ use tokio::{
 use crate::{
     acts::{Act, Deed, Room},
     check,
+    eyes::Eyes,
     home::Home,
     ledger::Ledger,
     script::{self, Person},
@@ -40,6 +41,8 @@ pub enum Sabotage {
     LoseTransactions,
     /// Readers are told of everything that their homeserver has.
     ShowEverything,
+    /// Disks say that they have synced what a crash will lose.
+    LoseWrites,
 }
 
 /// How a run ended.
@@ -59,6 +62,7 @@ pub struct World {
     pub people: Vec<Person>,
     pub rooms: Vec<Room>,
     pub ledger: Ledger,
+    pub eyes: Eyes,
     pub trace: Trace,
     rng: StdRng,
     acts: JoinSet<()>,
@@ -106,6 +110,7 @@ impl World {
             people: Vec::new(),
             rooms: Vec::new(),
             ledger: Ledger::default(),
+            eyes: Eyes::default(),
             trace,
             rng,
             acts: JoinSet::new(),
@@ -114,6 +119,9 @@ impl World {
         for number in 0..count {
             let skew_ms = world.rng.random_range(-3_000..3_000);
             let mut home = Home::new(number, seed, began, skew_ms);
+            if sabotage == Some(Sabotage::LoseWrites) {
+                home.disk.lie();
+            }
             home.start(count, &world.wire).await;
             for nth in 0..world.rng.random_range(1..=2) {
                 let id = home.register(&format!("u{nth}")).await;
@@ -227,7 +235,23 @@ impl World {
                 script::act(&mut self.rng, &self.people, &self.rooms, &self.ledger, self.said)
             });
             self.start(act);
+            self.somebody_looks();
         }
+    }
+
+    /// Somebody's client asks what is new, or nobody's.
+    fn somebody_looks(&mut self) {
+        if !self.rng.random_ratio(1, 2) {
+            return;
+        }
+        let person = self.people[self.rng.random_range(0..self.people.len())].clone();
+        let Some(running) = self.homes[person.home].running.clone() else { return };
+        let eyes = self.eyes.clone();
+        self.acts.spawn(async move {
+            let looking = eyes.look(&running, &person.id);
+            // Who gets no answer has seen nothing.
+            let _answered = running.life.run_until_cancelled(looking).await;
+        });
     }
 
     fn change(
@@ -291,6 +315,11 @@ impl World {
             if !self.quiet().await {
                 complaints.push("it never became quiet after the peace".to_owned());
             }
+        }
+        for person in &self.people {
+            let running = self.homes[person.home].running.as_ref().expect("everybody runs");
+            self.eyes.look(running, &person.id).await;
+            self.eyes.look_anew(running, &person.id).await;
         }
         complaints.extend(check::converged(self, sabotage, counts).await);
         complaints

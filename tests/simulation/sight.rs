@@ -37,12 +37,16 @@ pub async fn forbidden(
         let running = world.homes[person.home].running.as_ref().expect("everybody runs");
         let shown = match sabotage {
             Some(Sabotage::ShowEverything) => everything(book),
-            _ => shown(running, &person.id, library).await,
+            _ => {
+                let mut shown = shown(running, &person.id, library).await;
+                shown.extend(world.eyes.seen(&person.id, &library.room));
+                shown
+            }
         };
         for event in &shown {
             seen += 1;
             if !may_see(book, event, person.id.as_str()) {
-                let what = &book.events[event].what;
+                let what = book.events.get(event).map_or("it is not here", |kept| &kept.what);
                 complaints
                     .push(format!("{}: {} is shown {event} ({what})", library.room, person.id));
             }
@@ -110,11 +114,13 @@ fn allows(book: &Book, order: Option<store::events::Order>, state: &State, user:
     }
 }
 
-/// Whether the user was in the room at any time after this place in the timeline.
+/// Whether the user was in the room when this place of the timeline was its end, or at any time
+/// after: "if history_visibility was set to shared, and the user joined the room at any point after
+/// the event was sent, allow". His own homeserver's view of the room counts: while it had him in the
+/// room, he was told what came, whatever a fork came to in the end.
 fn joined_after(book: &Book, order: Option<store::events::Order>, user: &str) -> bool {
-    let later = book.events.values().filter(|kept| kept.order > order);
-    let roots = later.flat_map(|kept| [kept.before, kept.after]).flatten();
-    let mut after = roots.filter_map(|root| book.states.get(&root));
+    let Some(order) = order else { return false };
+    let after = book.lived.range(order..).filter_map(|(_, root)| book.states.get(root));
+    let mut after = after.chain([&book.state]);
     after.any(|state| book.membership(state, user) == "join")
-        || book.membership(&book.state, user) == "join"
 }

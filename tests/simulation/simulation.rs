@@ -23,6 +23,7 @@ mod books;
 mod check;
 mod clock;
 mod disk;
+mod eyes;
 mod home;
 mod ledger;
 mod run;

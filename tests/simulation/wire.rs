@@ -64,7 +64,8 @@ struct State {
     /// Some transactions are answered and never delivered.
     lying: bool,
     under_way: usize,
-    last_ms: Option<Instant>,
+    /// When something moved last.
+    last: Instant,
 }
 
 /// Where a running homeserver takes requests.
@@ -91,7 +92,7 @@ impl Wire {
             doors: vec![None; homes],
             lying: false,
             under_way: 0,
-            last_ms: None,
+            last: Instant::now(),
         };
         Arc::new(Self { trace, state: Mutex::new(state) })
     }
@@ -134,8 +135,8 @@ impl Wire {
     /// How long nothing has moved; nothing while something is under way.
     pub fn quiet_for(&self) -> Duration {
         let state = self.state.lock();
-        match state.last_ms {
-            Some(last) if state.under_way == 0 => last.elapsed(),
+        match state.under_way {
+            0 => state.last.elapsed(),
             _ => Duration::ZERO,
         }
     }
@@ -243,7 +244,7 @@ impl Wire {
     }
 
     fn note(&self, from: usize, to: usize, what: &str, how: impl std::fmt::Display) {
-        self.state.lock().last_ms = Some(Instant::now());
+        self.state.lock().last = Instant::now();
         self.trace.note(format!("s{from}>s{to}"), format!("{what}: {how}"));
     }
 }
@@ -267,6 +268,6 @@ impl Drop for UnderWay {
     fn drop(&mut self) {
         let mut state = self.0.state.lock();
         state.under_way -= 1;
-        state.last_ms = Some(Instant::now());
+        state.last = Instant::now();
     }
 }

@@ -131,7 +131,8 @@ async fn take_receipts(
 
 /// Only who is in a room, and not kept out of it, may tell something of it.
 async fn may_tell(federation: &Federation, remote: &RemoteServer, room_id: &RoomId) -> bool {
-    RoomReadGrant::check(federation, remote, room_id).await.is_ok()
+    let grant = RoomReadGrant::check(federation, remote, room_id).await;
+    grant.is_ok_and(|grant| grant.we_are_resident())
 }
 
 fn told(ReceiptMap { read }: ReceiptMap) -> Vec<RemoteReceipt> {

@@ -42,6 +42,7 @@ use crate::{
     worlds::{World, server},
 };
 
+mod gaps;
 mod views;
 
 const TIME: Duration = Duration::from_secs(20);

@@ -8,7 +8,7 @@ use store::events::{self, Order};
 
 use super::{
     Arrival, Room, Rooms, WriteError,
-    receive::{Patience, ReceiveError, of_room},
+    receive::{Patience, ReceiveError, not_placed, of_room},
 };
 use crate::timeline::Direction;
 
@@ -122,12 +122,7 @@ impl Rooms {
             let numbers: Vec<_> = oldest.into_iter().map(|(_, number)| number).collect();
             let mut gap = Vec::new();
             for event in rows.events(&numbers)? {
-                for prev in &event.pdu.prev_events {
-                    let here = rows.event_by_id(prev)?;
-                    if here.is_none_or(|event| event.record.state_after.is_none()) {
-                        gap.push(prev.clone());
-                    }
-                }
+                gap.extend(not_placed(rows, event.pdu.prev_events.clone())?);
             }
             gap.sort();
             gap.dedup();

@@ -32,6 +32,7 @@ use crate::{
 
 mod effects;
 mod foreign;
+mod stays;
 
 pub(crate) use foreign::Arrival;
 
@@ -178,7 +179,8 @@ impl<'a> Draft<'a> {
         let (pdu, auth) = self.build(&template)?;
         let pdu = Arc::new(pdu);
         let before = self.root();
-        self.place(&pdu, Judged { sent_by, ..Judged::accepted(auth, before) })?;
+        let number = self.place(&pdu, Judged { sent_by, ..Judged::accepted(auth, before) })?;
+        self.take_effect(number, &pdu)?;
         Ok(pdu)
     }
 
@@ -296,7 +298,10 @@ impl<'a> Draft<'a> {
         if state != before {
             self.follow_state(before, state, event)?;
         }
-        self.take_effect(event)
+        if event.pdu.prev_events.len() > 1 {
+            self.end_lost_stays(event)?;
+        }
+        Ok(())
     }
 
     /// Writes the event's row; from now on the draft knows it.

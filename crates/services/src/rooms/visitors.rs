@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use kv::StoreError;
-use model::{acl::ServerAcl, pdu::Pdu, redact, visibility::HistoryVisibility};
+use model::{EventNumber, acl::ServerAcl, pdu::Pdu, redact, visibility::HistoryVisibility};
 use ruma::{EventId, RoomId, ServerName};
 pub use store::events::Order;
 use store::{
@@ -32,7 +32,14 @@ pub struct Visitor {
 pub struct Stay {
     pub since: Order,
     /// The event with which it ended. The server may need what was before it to take that in.
-    pub until: Option<Order>,
+    pub until: Option<End>,
+}
+
+/// The end of a stay.
+#[derive(Clone, Copy, Debug)]
+pub struct End {
+    order: Order,
+    number: EventNumber,
 }
 
 impl Rooms {
@@ -53,7 +60,8 @@ impl Rooms {
                 Ok::<_, StoreError>(event.and_then(order).unwrap_or(Order::MIN))
             };
             let stay = presence(&server)?.map(|presence| {
-                let until = presence.until.map(place).transpose()?;
+                let end = |number| Ok::<_, StoreError>(End { order: place(number)?, number });
+                let until = presence.until.map(end).transpose()?;
                 Ok::<_, StoreError>(Stay { since: place(presence.since)?, until })
             });
             Ok(Visitor {
@@ -81,10 +89,13 @@ impl Rooms {
 }
 
 impl Stay {
-    /// Whether the event is of this time, or of the time before it. What is in no timeline has no
-    /// time; of that, only who is still there is told.
+    /// Whether the event is of this time, or of the time before it. What is in no timeline is of
+    /// the time at which it came here.
     pub fn reaches(&self, event: &Event) -> bool {
-        self.until.is_none_or(|until| order(event.clone()).is_some_and(|order| order <= until))
+        self.until.is_none_or(|until| match order(event.clone()) {
+            Some(order) => order <= until.order,
+            None => event.number <= until.number,
+        })
     }
 }
 

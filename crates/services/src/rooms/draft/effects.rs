@@ -1,6 +1,8 @@
 //! What an event that entered the room changes besides the room's graph: who is where, what is
 //! redacted, what relates to what.
 
+use std::sync::Arc;
+
 use model::{
     EventNumber, event_auth,
     pdu::Pdu,
@@ -11,7 +13,7 @@ use ruma::{OwnedUserId, UserId, events::room::member::MembershipState};
 use store::{
     events::{Place, Standing},
     log::Change,
-    memberships::{self, Invitation, Kind, Membership, ServerInRoom},
+    memberships::{self, Invitation, Kind, Membership},
     relations,
     value::corrupt,
 };
@@ -132,67 +134,22 @@ impl Draft<'_> {
         Ok(invitation.filter(|invitation| invitation.depth > depth))
     }
 
-    /// Keeps the number of joined users of a server, from which event on it is in the room, and
-    /// with which event it left.
-    fn count_server(
+    /// The redaction by an accepted event, as it was when it came: it may have been redacted itself
+    /// since. If what it redacts is not in the room's graph yet, it waits for it.
+    pub(super) fn take_effect(
         &mut self,
-        user: &UserId,
-        old: Option<&MembershipState>,
-        new: Option<&MembershipState>,
-        cause: EventNumber,
+        number: EventNumber,
+        pdu: &Arc<Pdu>,
     ) -> Result<(), WriteError> {
-        let joined = |membership| membership == Some(&MembershipState::Join);
-        let (was, is) = (joined(old), joined(new));
-        if was == is {
-            return Ok(());
-        }
-        let server = user.server_name().as_str();
-        let known = self.server(server)?;
-        let mut presence =
-            known.unwrap_or(ServerInRoom { joined: 0, since: cause, until: Some(cause) });
-        if is {
-            if presence.joined == 0 {
-                presence.since = cause;
-                presence.until = None;
-            }
-            presence.joined += 1;
-        } else {
-            presence.joined = presence.joined.saturating_sub(1);
-            if presence.joined == 0 {
-                presence.until = Some(cause);
-            }
-        }
-        let room = self.drafted.room;
-        memberships::put_server(&mut self.drafted.batch, server, room, &presence);
-        self.drafted.servers.insert(server.to_owned(), Some(presence));
-        Ok(())
-    }
-
-    /// A server's presence in the room, as the draft leaves it.
-    pub fn server(&mut self, server: &str) -> Result<Option<ServerInRoom>, WriteError> {
-        let drafted = &self.drafted;
-        if let Some(known) = drafted.servers.get(server).or(drafted.known.servers.get(server)) {
-            return Ok(known.clone());
-        }
-        if drafted.known.head.is_none() {
-            return Ok(None);
-        }
-        let presence = memberships::server_in_room(self.rows()?.snapshot, server, drafted.room)?;
-        self.drafted.known.servers.insert(server.to_owned(), presence.clone());
-        Ok(presence)
-    }
-
-    /// The redaction of an accepted event. If what it redacts is not in the room's graph yet, it
-    /// waits for it.
-    pub(super) fn take_effect(&mut self, event: &Event) -> Result<(), WriteError> {
-        let Some(target) = &event.pdu.redacts else { return Ok(()) };
+        let Some(target) = &pdu.redacts else { return Ok(()) };
+        let redaction = Event { pdu: Arc::clone(pdu), ..self.event(number)? };
         let stored = self.event_by_id(target)?;
         if stored.as_ref().is_none_or(|stored| stored.record.standing != Standing::Accepted) {
             let Drafted { batch, room, .. } = &mut self.drafted;
-            relations::put_redaction(batch, *room, target, event.number);
+            relations::put_redaction(batch, *room, target, number);
         }
         match stored {
-            Some(target) => self.redact(target, event),
+            Some(target) => self.redact(target, &redaction),
             None => Ok(()),
         }
     }

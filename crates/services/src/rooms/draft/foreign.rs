@@ -52,10 +52,13 @@ impl Draft<'_> {
         let redacted_by = redaction.map(|redaction| redaction.number);
         let judged =
             Judged { number: known, standing, redacted_by, ..Judged::accepted(auth, before) };
-        match arrival {
+        let number = match arrival {
             Arrival::New => self.place(&redacted, judged)?,
             Arrival::Backfilled(order) => self.prepend(&redacted, judged, order)?,
         };
+        if standing == Standing::Accepted {
+            self.take_effect(number, pdu)?;
+        }
         Ok(standing)
     }
 

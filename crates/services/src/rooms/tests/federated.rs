@@ -12,13 +12,16 @@ use super::{
     network::{Network, own_events, state, timeline},
     new_room,
 };
-use crate::rooms::{
-    Rooms, WriteError,
-    create::{NewRoom, Preset, raw},
-    join::Joining,
-    membership::NewMembership,
-    receive::Received,
-    send::NewEvent,
+use crate::{
+    destinations::{Destinations, Scope},
+    rooms::{
+        Rooms, WriteError,
+        create::{NewRoom, Preset, raw},
+        join::Joining,
+        membership::NewMembership,
+        receive::Received,
+        send::NewEvent,
+    },
 };
 
 fn user(name: &str, server: &str) -> OwnedUserId {
@@ -340,4 +343,90 @@ async fn a_server_vouches_only_for_whom_it_sees_in_the_other_room() {
     let of_a_stranger = hansa.propose(&at_hansa, &carol, MembershipState::Join).await;
     assert!(matches!(of_a_stranger, Err(WriteError::CannotAuthorise)), "{of_a_stranger:?}");
     assert!(refused.is_ok(), "who is in the room may change how he is shown");
+}
+
+#[tokio::test]
+async fn what_the_senders_server_lacks_is_asked_of_the_others() {
+    let (network, acme, hansa, room) = two(RoomVersion::V12).await;
+    let lubeca = network.add("lubeca.example");
+    acme.send(&room, message(&alice(), "before dora came", None)).await.unwrap();
+    let dora = user("dora", "lubeca.example");
+    join(&lubeca, dora.clone(), &room, "acme.example").await;
+    lubeca.send(&room, message(&dora, "dora's first", None)).await.unwrap();
+    let last = own_events(&lubeca, &room).await.pop().unwrap();
+    network.deliver_event(&lubeca, &hansa, &last).await.unwrap();
+    assert_eq!(bodies(&hansa, &room).await, ["before dora came", "dora's first"]);
+}
+
+#[tokio::test]
+async fn a_redaction_in_the_history_that_is_fetched_takes_effect() {
+    let (network, acme, hansa, room) = two(RoomVersion::V12).await;
+    acme.send(&room, message(&alice(), "a secret", None)).await.unwrap();
+    network.deliver(&acme, &hansa, &room).await;
+    assert_eq!(bodies(&hansa, &room).await, ["a secret"]);
+    let target = own_events(&acme, &room).await.pop().unwrap().event_id.clone();
+    set(&hansa, &room, bob(), bob(), MembershipState::Leave).await;
+    network.deliver(&hansa, &acme, &room).await;
+    let redaction = NewEvent {
+        event_type: "m.room.redaction".to_owned(),
+        content: raw(&json!({ "redacts": target })),
+        redacts: Some(target),
+        ..message(&alice(), "", None)
+    };
+    acme.send(&room, redaction).await.unwrap();
+    join(&hansa, bob(), &room, "acme.example").await;
+    let open = hansa.get(&room).await.unwrap();
+    let gap = own_events(&acme, &room).await.pop().unwrap();
+    let history = crate::rooms::Arrival::Backfilled(-1);
+    let how = (history, crate::rooms::receive::Patience::AtLast);
+    let from = &acme.context().server_name;
+    hansa.receive_one(&open, from, &gap, how).await.unwrap();
+    assert_eq!(bodies(&hansa, &room).await, Vec::<String>::new());
+}
+
+/// `lubeca` joins through `acme`, which then closes the room, while `hansa` knows of neither and
+/// speaks. By the rules that come first now, the join does not hold.
+#[tokio::test]
+async fn who_is_put_out_by_a_fork_alone_is_sent_the_event_that_ends_it() {
+    let (network, acme, hansa, room) = two(RoomVersion::V11).await;
+    let lubeca = network.add("lubeca.example");
+    let dora = user("dora", "lubeca.example");
+    join(&lubeca, dora.clone(), &room, "acme.example").await;
+    let close = NewEvent {
+        event_type: "m.room.join_rules".to_owned(),
+        state_key: Some(String::new()),
+        content: raw(&json!({ "join_rule": "invite" })),
+        // Of two rules the later one holds.
+        timestamp_ms: Some(acme.context().clock.now_ms() + 1),
+        ..message(&alice(), "", None)
+    };
+    acme.send(&room, close).await.unwrap();
+    let close = own_events(&acme, &room).await.pop().unwrap();
+    network.deliver_event(&acme, &lubeca, &close).await.unwrap();
+    hansa.send(&room, message(&bob(), "I know of nothing", None)).await.unwrap();
+    network.deliver(&hansa, &acme, &room).await;
+    let is_in = async |rooms: &Rooms| {
+        state(rooms, &room).await.iter().any(|(_, key, _)| key == dora.as_str())
+    };
+    assert!(!is_in(&acme).await);
+    assert!(is_in(&lubeca).await, "nobody has told it");
+    acme.send(&room, message(&alice(), "the end of the fork", None)).await.unwrap();
+    let merge = own_events(&acme, &room).await.pop().unwrap();
+    acme.send(&room, message(&alice(), "not for lubeca", None)).await.unwrap();
+    let sent = pending(&acme, "lubeca.example").await;
+    assert_eq!(sent.last(), Some(&merge.event_id));
+    network.deliver_event(&acme, &lubeca, &merge).await.unwrap();
+    assert!(!is_in(&lubeca).await);
+    // Whoever has heard of dora sees to it that her server gets to know.
+    network.deliver(&acme, &hansa, &room).await;
+    assert!(!is_in(&hansa).await);
+}
+
+async fn pending(rooms: &Rooms, server: &str) -> Vec<ruma::OwnedEventId> {
+    let destinations = Destinations::new(rooms.context().clone());
+    let up_to = rooms.context().log.position();
+    let scope = Scope { rooms: None, up_to, pdus_max: 50, edus_max: 50 };
+    let server: ruma::OwnedServerName = server.try_into().unwrap();
+    let pending = destinations.pending(&server, scope).await.unwrap();
+    pending.pdus.into_iter().map(|(event_id, _)| event_id).collect()
 }

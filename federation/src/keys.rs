@@ -67,6 +67,8 @@ pub enum KeyError {
     NotNow,
     #[error("the server's keys cannot be fetched")]
     Fetch(#[from] RequestError),
+    #[error("neither the server nor a notary that may have its keys answers")]
+    NotaryAway,
     #[error("the server's key document is not valid")]
     Document(#[from] DocumentError),
     #[error(transparent)]
@@ -81,6 +83,8 @@ pub struct EventKeys {
     pub keys: PublicKeyMap,
     /// Others could not be had now, and may exist.
     pub some_may_come: bool,
+    /// Some of them a notary may have, which does not answer now.
+    pub notary_is_away: bool,
 }
 
 /// The keys that one homeserver knows.
@@ -99,6 +103,8 @@ struct Known {
     /// Not to be asked again before.
     next_fetch_ms: u64,
     failures: u32,
+    /// The last time, a notary that may have the keys did not answer either.
+    notary_was_away: bool,
 }
 
 impl Keys {
@@ -136,7 +142,7 @@ impl Keys {
         wanted: impl IntoIterator<Item = (OwnedServerName, String, u64)>,
     ) -> EventKeys {
         let mut keys = PublicKeyMap::new();
-        let mut some_may_come = false;
+        let (mut some_may_come, mut notary_is_away) = (false, false);
         let mut fetched = stream::iter(wanted)
             .map(async |(server, key_id, sent_ms)| {
                 let key = self.key(&server, &key_id, When::At(sent_ms)).await;
@@ -151,11 +157,12 @@ impl Keys {
                 }
                 Err(error) => {
                     some_may_come |= !matches!(error, KeyError::NoSuchKey);
+                    notary_is_away |= matches!(error, KeyError::NotaryAway);
                     tracing::debug!(%server, key_id, error = &error as &dyn std::error::Error, "no key");
                 }
             }
         }
-        EventKeys { keys, some_may_come }
+        EventKeys { keys, some_may_come, notary_is_away }
     }
 
     /// Our own key document, signed now.
@@ -241,7 +248,11 @@ impl Keys {
         }
         let now_ms = self.context.clock.now_ms();
         if now_ms < known.next_fetch_ms {
-            return Err(if known.failures > 0 { KeyError::NotNow } else { KeyError::NoSuchKey });
+            return Err(match known.failures {
+                0 => KeyError::NoSuchKey,
+                _ if known.notary_was_away => KeyError::NotaryAway,
+                _ => KeyError::NotNow,
+            });
         }
         let fetched = self.fetch(server).await;
         let now_ms = self.context.clock.now_ms();
@@ -249,7 +260,7 @@ impl Keys {
             Ok((stated, document)) => {
                 let kept = merge(known.kept.take(), stated, document, now_ms);
                 server_keys::keep(&self.context, server.as_str(), &kept).await?;
-                known = Known { kept: Some(kept), next_fetch_ms: 0, failures: 0 };
+                known = Known { kept: Some(kept), ..Known::default() };
                 // Only who was asked in vain is left alone: the next key may be as new as this one.
                 if !found(&known) {
                     known.next_fetch_ms = now_ms + REFETCH_PAUSE_MS;
@@ -261,6 +272,7 @@ impl Keys {
                 let doublings = (known.failures - 1).min(16);
                 let pause_ms = (FAILURE_PAUSE_MS << doublings).min(FAILURE_PAUSE_MS_MAX);
                 known.next_fetch_ms = now_ms + pause_ms;
+                known.notary_was_away = matches!(error, KeyError::NotaryAway);
                 Err(error)
             }
         };
@@ -272,6 +284,7 @@ impl Keys {
     async fn fetch(&self, server: &ServerName) -> Result<(Stated, Bytes), KeyError> {
         let direct = self.fetch_directly(server).await;
         let Err(error) = direct else { return direct };
+        let mut is_away = false;
         for notary in &self.notaries {
             if notary == server || *notary == self.context.server_name {
                 continue;
@@ -279,12 +292,13 @@ impl Keys {
             match self.fetch_from_notary(notary, server).await {
                 Ok(found) => return Ok(found),
                 Err(error) => {
+                    is_away |= matches!(error, KeyError::Fetch(_));
                     let error = &error as &dyn std::error::Error;
                     tracing::debug!(%notary, %server, error, "the notary does not help");
                 }
             }
         }
-        Err(error)
+        Err(if is_away { KeyError::NotaryAway } else { error })
     }
 
     async fn fetch_directly(&self, server: &ServerName) -> Result<(Stated, Bytes), KeyError> {

@@ -209,3 +209,13 @@ pub(crate) async fn eventually(mut it_is_so: impl FnMut() -> bool) {
     };
     tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("it never became so");
 }
+
+/// Waits until it is so, where it takes a question to know.
+pub(crate) async fn eventually_async(mut it_is_so: impl AsyncFnMut() -> bool) {
+    let waiting = async {
+        while !it_is_so().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("it never became so");
+}

@@ -22,9 +22,21 @@ pub struct Counts {
     pub soft_failed: usize,
     pub shown: usize,
     pub states_compared: usize,
-    /// Homeservers that others have put out of a room without a way to tell them; see
+    /// Homeservers that others have put out of a room without a way to tell them: where a fork was
+    /// resolved their join did not hold, or others never let them in; see
     /// [`Library::put_out_silently`].
-    pub put_out_silently: usize,
+    pub lost_in_forks: usize,
+    pub never_let_in: usize,
+    /// Homeservers in rooms that they may have joined without some events, for want of the keys to
+    /// verify them.
+    pub without_keys: usize,
+}
+
+/// Why a homeserver thinks that it is in a room when others do not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PutOut {
+    LostInFork,
+    NeverLetIn,
 }
 
 /// The books of all homeservers on one room, by the homeservers' numbers.
@@ -32,7 +44,8 @@ pub struct Library {
     pub room: OwnedRoomId,
     pub books: BTreeMap<usize, Book>,
     version: RoomVersion,
-    put_out: BTreeSet<usize>,
+    put_out: BTreeMap<usize, PutOut>,
+    without_keys: BTreeSet<usize>,
     names: BTreeMap<usize, String>,
     /// The previous events of every event that anybody has in the room's graph.
     graph: BTreeMap<OwnedEventId, Vec<OwnedEventId>>,
@@ -43,7 +56,8 @@ impl Library {
         let mut library = Self {
             room: room.id.clone(),
             version: room.version,
-            put_out: BTreeSet::new(),
+            put_out: BTreeMap::new(),
+            without_keys: BTreeSet::new(),
             books: BTreeMap::new(),
             names: BTreeMap::new(),
             graph: BTreeMap::new(),
@@ -59,12 +73,22 @@ impl Library {
             }
         }
         library.put_out = library.put_out_silently();
+        // Nobody vouches for the keys of servers that are away: a join leaves out their events, as
+        // everywhere in Matrix, and the state is another one for good.
+        if !world.notaries {
+            let homes = world.homes.iter().map(|home| home.number);
+            library
+                .without_keys
+                .extend(homes.filter(|home| world.wire.may_have_missed_keys(*home)));
+        }
         library
     }
 
     /// The homeservers that are in the room, and know it.
     fn residents(&self) -> impl Iterator<Item = (usize, &str, &Book)> {
-        self.think_they_are_in().filter(|(home, ..)| !self.put_out.contains(home))
+        self.think_they_are_in().filter(|(home, ..)| {
+            !self.put_out.contains_key(home) && !self.without_keys.contains(home)
+        })
     }
 
     fn think_they_are_in(&self) -> impl Iterator<Item = (usize, &str, &Book)> {
@@ -79,8 +103,8 @@ impl Library {
     /// fork was resolved a join did not hold against a rule that came after it (before room
     /// version 12); or they came in through a server that did not know yet what forbids it, so that
     /// others soft-failed their join.
-    fn put_out_silently(&self) -> BTreeSet<usize> {
-        let mut put_out = BTreeSet::new();
+    fn put_out_silently(&self) -> BTreeMap<usize, PutOut> {
+        let mut put_out = BTreeMap::new();
         for (home, name, book) in self.think_they_are_in() {
             let others = self.think_they_are_in().filter(|(other, ..)| *other != home);
             let mut others: Vec<&Book> = others.map(|(.., theirs)| theirs).collect();
@@ -96,8 +120,13 @@ impl Library {
                 join.is_none_or(|join| join.standing != Standing::Accepted)
             };
             let by_resolution = self.version < RoomVersion::V12 && others.iter().all(is_told);
-            if !others.is_empty() && (by_resolution || others.iter().any(is_not_let_in)) {
-                put_out.insert(home);
+            if others.is_empty() {
+                continue;
+            }
+            if by_resolution {
+                put_out.insert(home, PutOut::LostInFork);
+            } else if others.iter().any(is_not_let_in) {
+                put_out.insert(home, PutOut::NeverLetIn);
             }
         }
         put_out
@@ -144,15 +173,14 @@ fn not_delivered(library: &Library, entry: &Acknowledged) -> Vec<String> {
     };
     // An invitation is sent by another server than the one that it was acknowledged by, at times
     // when the room has gone on.
-    if kept.standing != Standing::Accepted {
+    if kept.standing != Standing::Accepted || library.without_keys.contains(home) {
         return Vec::new();
     }
     let Some(before) = origin.before(event) else { return complaints };
     let addressed = origin.joined_servers(before);
     for (other, name, book) in library.residents() {
         // What was said before a server left and came back comes to it with what is said next.
-        let stays = [book.since.get(name), origin.since.get(name)];
-        let stayed = stays.iter().flatten().all(|since| library.is_before(since, event));
+        let stayed = book.since.get(name).is_none_or(|since| library.is_before(since, event));
         let knew = addressed.contains_key(name) && stayed;
         let has = book.events.get(event).is_some_and(|kept| kept.standing != Standing::Outlier);
         if knew && !has {
@@ -173,7 +201,11 @@ pub async fn converged(
     counts.acknowledged = world.ledger.entries().len();
     for room in &world.rooms {
         let library = Library::read(world, room).await;
-        counts.put_out_silently += library.put_out.len();
+        let put_out = |how| library.put_out.values().filter(|why| **why == how).count();
+        counts.lost_in_forks += put_out(PutOut::LostInFork);
+        counts.never_let_in += put_out(PutOut::NeverLetIn);
+        let members = library.think_they_are_in().map(|(home, ..)| home);
+        counts.without_keys += members.filter(|home| library.without_keys.contains(home)).count();
         for book in library.books.values() {
             counts.events += book.events.len();
             let failed = |kept: &&crate::books::Kept| kept.standing == Standing::SoftFailed;

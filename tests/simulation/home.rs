@@ -36,6 +36,8 @@ pub struct Home {
     pub name: OwnedServerName,
     pub disk: Disk,
     pub running: Option<Running>,
+    /// Whether the others vouch for the keys of those who are away.
+    notaries: bool,
     seed: u64,
     lives: u64,
     clock: Arc<dyn Clock>,
@@ -53,13 +55,14 @@ pub fn name_of(number: usize) -> OwnedServerName {
 }
 
 impl Home {
-    pub fn new(number: usize, seed: u64, began: Instant, skew_ms: i64) -> Self {
+    pub fn new(number: usize, seed: u64, notaries: bool, (began, skew_ms): (Instant, i64)) -> Self {
         let seed = seed ^ HOME_SEED.wrapping_mul(number as u64 + 1);
         Self {
             number,
             name: name_of(number),
             disk: Disk::new(StdRng::seed_from_u64(seed)),
             running: None,
+            notaries,
             seed,
             lives: 0,
             clock: Arc::new(SimulatedClock::new(began, skew_ms)),
@@ -89,9 +92,8 @@ impl Home {
         }
         let log = context.log.clone();
         let services = Arc::new(Services::new(context, settings));
-        // Without anybody who vouches for the keys of servers that are away, a join leaves out
-        // their events, as everywhere in Matrix.
-        let notaries = (0..homes).filter(|other| *other != self.number).map(name_of).collect();
+        let others = (0..homes).filter(|other| self.notaries && *other != self.number);
+        let notaries = others.map(name_of).collect();
         let settings = FederationSettings { notaries };
         let federation = Federation::new(services, transport, settings);
         wire.open(self.number, inbound::router(federation.clone()), life.clone());

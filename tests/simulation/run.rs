@@ -61,6 +61,8 @@ pub struct World {
     pub wire: Arc<Wire>,
     pub people: Vec<Person>,
     pub rooms: Vec<Room>,
+    /// Homeservers vouch for each other's keys.
+    pub notaries: bool,
     pub ledger: Ledger,
     pub eyes: Eyes,
     pub trace: Trace,
@@ -103,12 +105,14 @@ impl World {
         let began = Instant::now();
         let trace = Trace::new(began, loud);
         let count = rng.random_range(3..=5);
+        let notaries = rng.random_ratio(3, 4);
         let wire = Wire::new(count, StdRng::seed_from_u64(rng.random()), trace.clone());
         let mut world = Self {
             homes: Vec::new(),
             wire,
             people: Vec::new(),
             rooms: Vec::new(),
+            notaries,
             ledger: Ledger::default(),
             eyes: Eyes::default(),
             trace,
@@ -118,7 +122,7 @@ impl World {
         };
         for number in 0..count {
             let skew_ms = world.rng.random_range(-3_000..3_000);
-            let mut home = Home::new(number, seed, began, skew_ms);
+            let mut home = Home::new(number, seed, notaries, (began, skew_ms));
             if sabotage == Some(Sabotage::LoseWrites) {
                 home.disk.lie();
             }
@@ -212,6 +216,7 @@ impl World {
         let mut comebacks: Vec<(Instant, usize)> = Vec::new();
         let mut emptied: Vec<(Instant, usize)> = Vec::new();
         let mut next_weather = Instant::now();
+        self.wire.trouble();
         for _ in 0..self.rng.random_range(ACTS) {
             sleep(script::pause(&mut self.rng)).await;
             let now = Instant::now();

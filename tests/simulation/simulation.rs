@@ -10,7 +10,7 @@
 //! At the end everything is well again, and must become right: whatever a client was told is on every
 //! server that it was for; all servers in a room have the same state and the same events; lists and
 //! counts say what the state says; and nobody is shown what the visibility of history forbids. What
-//! the protocol cannot heal is counted and told ([`check::Counts::put_out_silently`]).
+//! the protocol cannot heal is counted and told ([`check::Counts`]).
 //!
 //! ```sh
 //! cargo test -p simulation                                             # 500 seeds, in `make test`

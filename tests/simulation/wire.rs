@@ -2,7 +2,7 @@
 //! the real ones, signed by the sender's and checked by the receiver's real federation code.
 //! The clock is paused (`start_paused = true`), so that a delay takes no time.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body, extract::Request, response::Response};
 use bytes::Bytes;
@@ -63,6 +63,11 @@ struct State {
     doors: Vec<Option<Door>>,
     /// Some transactions are answered and never delivered.
     lying: bool,
+    /// By who asks: requests that have got no answer.
+    in_vain: Vec<usize>,
+    /// Who joined a room through another homeserver while not all was well.
+    joined_in_trouble: BTreeSet<usize>,
+    in_trouble: bool,
     under_way: usize,
     /// When something moved last.
     last: Instant,
@@ -91,6 +96,9 @@ impl Wire {
             links: vec![vec![Link::WELL; homes]; homes],
             doors: vec![None; homes],
             lying: false,
+            in_vain: vec![0; homes],
+            joined_in_trouble: BTreeSet::new(),
+            in_trouble: false,
             under_way: 0,
             last: Instant::now(),
         };
@@ -118,6 +126,17 @@ impl Wire {
     /// From now on some transactions are answered and never delivered.
     pub fn lie(&self) {
         self.state.lock().lying = true;
+    }
+
+    /// From now on not all is well.
+    pub fn trouble(&self) {
+        self.state.lock().in_trouble = true;
+    }
+
+    /// Whether a homeserver may have joined a room when it could not get all keys.
+    pub fn may_have_missed_keys(&self, home: usize) -> bool {
+        let state = self.state.lock();
+        state.joined_in_trouble.contains(&home) && state.in_vain[home] > 0
     }
 
     pub fn close(&self, home: usize) {
@@ -163,6 +182,7 @@ impl Wire {
         let _under_way = UnderWay::new(&self);
         let (head, body) = request.into_parts();
         let what = format!("{} {}", head.method, head.uri.path());
+        self.count(from, &what);
         let body =
             axum::body::to_bytes(body, BODY_BYTES_MAX).await.expect("a request is in memory");
         let there = self.chance(from, to);
@@ -198,7 +218,16 @@ impl Wire {
         }
         self.pass(from, to, &what, self.cut(to, from)).await;
         self.note(from, to, &what, answer.status());
+        self.state.lock().in_vain[from] -= 1;
         answer
+    }
+
+    fn count(&self, from: usize, what: &str) {
+        let state = &mut *self.state.lock();
+        state.in_vain[from] += 1;
+        if state.in_trouble && what.contains("/send_join/") {
+            state.joined_in_trouble.insert(from);
+        }
     }
 
     /// Lets nothing pass a cut.

@@ -33,6 +33,7 @@ pub mod create;
 pub mod directory;
 mod draft;
 mod entrances;
+mod gap;
 pub mod invite;
 pub mod join;
 pub mod membership;

@@ -50,6 +50,7 @@ impl RemoteServers {
             let chunk = self.verify_chunk(chunk, version).await;
             verified.events.extend(chunk.events);
             verified.some_lack_keys |= chunk.some_lack_keys;
+            verified.notary_is_away |= chunk.notary_is_away;
         }
     }
 
@@ -71,7 +72,10 @@ impl RemoteServers {
             for (event, keys) in with_keys {
                 match check(event, &keys.keys) {
                     Some(event) => verified.events.push(event),
-                    None => verified.some_lack_keys |= keys.some_may_come,
+                    None => {
+                        verified.some_lack_keys |= keys.some_may_come;
+                        verified.notary_is_away |= keys.notary_is_away;
+                    }
                 }
             }
             verified

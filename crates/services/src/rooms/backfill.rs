@@ -8,7 +8,8 @@ use store::events::{self, Order};
 
 use super::{
     Arrival, Room, Rooms, WriteError,
-    receive::{Patience, ReceiveError, not_placed, of_room},
+    gap::not_placed,
+    receive::{Patience, ReceiveError, of_room},
 };
 use crate::timeline::Direction;
 

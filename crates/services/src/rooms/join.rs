@@ -231,8 +231,12 @@ impl Rooms {
         };
         let event = Arc::new(event);
         let state_ids = self.verify_state(remote, &event, version, answer.state).await?;
-        let chain = remote.verify_all(answer.auth_chain, version).await?.events;
-        let chain = chain.into_iter().filter(|pdu| pdu.room_id == event.room_id).map(Arc::new);
+        let chain = remote.verify_all(answer.auth_chain, version).await?;
+        if chain.notary_is_away {
+            return Err(RemoteError::NoKeys.into());
+        }
+        let chain =
+            chain.events.into_iter().filter(|pdu| pdu.room_id == event.room_id).map(Arc::new);
         let mut all: Vec<Arc<Pdu>> = state_ids.iter().cloned().chain(chain).collect();
         let mut seen = HashSet::new();
         all.retain(|pdu| seen.insert(pdu.event_id.clone()));
@@ -265,8 +269,13 @@ impl Rooms {
         version: RoomVersion,
         state: Vec<Box<serde_json::value::RawValue>>,
     ) -> Result<Vec<Arc<Pdu>>, JoinError> {
-        let state = remote.verify_all(state, version).await?.events;
-        let state: Vec<Arc<Pdu>> = state.into_iter().map(Arc::new).collect();
+        let state = remote.verify_all(state, version).await?;
+        // A state with holes judges wrongly, and for good. Where nobody is named who vouches for
+        // the keys of servers that are away there is no other: they may be away for good, too.
+        if state.notary_is_away {
+            return Err(RemoteError::NoKeys.into());
+        }
+        let state: Vec<Arc<Pdu>> = state.events.into_iter().map(Arc::new).collect();
         if state.iter().any(|pdu| pdu.room_id != event.room_id || !pdu.is_state()) {
             return Err(RemoteError::BadAnswer("state of another room").into());
         }

@@ -89,6 +89,8 @@ pub struct Verified {
     pub events: Vec<Pdu>,
     /// For others the keys could not be had: they may be authentic all the same.
     pub some_lack_keys: bool,
+    /// Somebody may vouch for keys among them who does not answer now.
+    pub notary_is_away: bool,
 }
 
 pub type Asked<'a, T> = BoxFuture<'a, Result<T, RemoteError>>;

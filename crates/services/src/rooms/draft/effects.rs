@@ -72,7 +72,8 @@ impl Draft<'_> {
         if is_member && let Ok(user) = UserId::parse(place.1.as_str()) {
             let membership = |event: &Option<Event>| event.as_ref()?.pdu.membership();
             let (old, new) = (membership(&before), membership(&event));
-            self.count_server(&user, old.as_ref(), new.as_ref(), cause)?;
+            let member = event.as_ref().map_or(cause, |event| event.number);
+            self.count_server(&user, (old.as_ref(), new.as_ref()), member, cause)?;
             if self.drafted.context.is_local(&user) {
                 self.put_membership(&user, new, event.as_ref())?;
             }

@@ -20,12 +20,13 @@ const CHANGES_MAX: usize = 32;
 
 impl Draft<'_> {
     /// Keeps the number of joined users of a server, from which event on it is in the room, and
-    /// with which event it left.
+    /// with which event it left. `member` is the user's member event from now on, `cause` the event
+    /// that made it so.
     pub(super) fn count_server(
         &mut self,
         user: &UserId,
-        old: Option<&MembershipState>,
-        new: Option<&MembershipState>,
+        (old, new): (Option<&MembershipState>, Option<&MembershipState>),
+        member: EventNumber,
         cause: EventNumber,
     ) -> Result<(), WriteError> {
         let joined = |membership| membership == Some(&MembershipState::Join);
@@ -39,7 +40,13 @@ impl Draft<'_> {
             known.unwrap_or(ServerInRoom { joined: 0, since: cause, until: Some(cause) });
         if is {
             if presence.joined == 0 {
-                presence.since = cause;
+                // A join from before the server's leave is none that came after it: by another end
+                // of a fork the server has not left at all, and has been here all the time. We
+                // ourselves took nothing in meanwhile.
+                let is_resumed = presence.until.is_some_and(|until| member < until);
+                if !is_resumed || server == self.drafted.context.server_name {
+                    presence.since = cause;
+                }
                 presence.until = None;
             }
             presence.joined += 1;

@@ -430,3 +430,98 @@ async fn pending(rooms: &Rooms, server: &str) -> Vec<ruma::OwnedEventId> {
     let pending = destinations.pending(&server, scope).await.unwrap();
     pending.pdus.into_iter().map(|(event_id, _)| event_id).collect()
 }
+
+/// Dora kicks bob while alice takes her the power to do so: by the rules that come first, bob has
+/// been in the room all the time.
+#[tokio::test]
+async fn a_server_that_a_fork_brings_back_has_not_been_away() {
+    let (network, acme, hansa, room) = two(RoomVersion::V11).await;
+    let lubeca = network.add("lubeca.example");
+    let dora = user("dora", "lubeca.example");
+    let power = |dora_has: i64| NewEvent {
+        event_type: "m.room.power_levels".to_owned(),
+        state_key: Some(String::new()),
+        content: raw(&json!({ "users": { alice().as_str(): 100, dora.as_str(): dora_has } })),
+        ..message(&alice(), "", None)
+    };
+    acme.send(&room, power(50)).await.unwrap();
+    join(&lubeca, dora.clone(), &room, "acme.example").await;
+    let open = lubeca.get(&room).await.unwrap();
+    let presence = async || {
+        let presence = lubeca.read(open.number, |rows| {
+            store::memberships::server_in_room(rows.snapshot, "hansa.example", rows.room)
+        });
+        presence.await.unwrap().unwrap()
+    };
+    let before = presence().await;
+    set(&lubeca, &room, dora.clone(), bob(), MembershipState::Leave).await;
+    assert_eq!(presence().await.joined, 0);
+    acme.send(&room, power(0)).await.unwrap();
+    let demotion = own_events(&acme, &room).await.pop().unwrap();
+    network.deliver_event(&acme, &lubeca, &demotion).await.unwrap();
+    assert_eq!(presence().await, before);
+    drop(hansa);
+}
+
+#[tokio::test]
+async fn a_redaction_counts_by_the_power_that_its_sender_had() {
+    let (network, acme, hansa, room) = two(RoomVersion::V11).await;
+    let power = |bob_has: i64| NewEvent {
+        event_type: "m.room.power_levels".to_owned(),
+        state_key: Some(String::new()),
+        content: raw(&json!({ "users": { alice().as_str(): 100, bob().as_str(): bob_has } })),
+        ..message(&alice(), "", None)
+    };
+    acme.send(&room, power(50)).await.unwrap();
+    acme.send(&room, message(&alice(), "redacted by bob", None)).await.unwrap();
+    for event in own_events(&acme, &room).await.iter().rev().take(2).rev() {
+        network.deliver_event(&acme, &hansa, event).await.unwrap();
+    }
+    let target = own_events(&acme, &room).await.pop().unwrap().event_id.clone();
+    let redaction = NewEvent {
+        event_type: "m.room.redaction".to_owned(),
+        content: raw(&json!({ "redacts": target })),
+        redacts: Some(target),
+        ..message(&bob(), "", None)
+    };
+    hansa.send(&room, redaction).await.unwrap();
+    acme.send(&room, power(0)).await.unwrap();
+    let redaction = own_events(&hansa, &room).await.pop().unwrap();
+    network.deliver_event(&hansa, &acme, &redaction).await.unwrap();
+    assert_eq!(bodies(&acme, &room).await, Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_user_who_left_joins_again_only_where_that_is_known() {
+    let (network, acme, hansa, room) = two(RoomVersion::V12).await;
+    set(&hansa, &room, bob(), bob(), MembershipState::Leave).await;
+    let joining = || Joining {
+        user: bob(),
+        room_id: room.clone(),
+        via: vec!["acme.example".try_into().unwrap()],
+        content: Map::new(),
+    };
+    assert!(hansa.join(joining()).await.is_err());
+    let leave = own_events(&hansa, &room).await.pop().unwrap();
+    network.deliver_event(&hansa, &acme, &leave).await.unwrap();
+    hansa.join(joining()).await.unwrap();
+    assert_same_state(&acme, &hansa, &room).await;
+}
+
+#[tokio::test]
+async fn two_who_come_into_a_room_at_once_are_both_in_it() {
+    let network = Arc::new(Network::default());
+    let (acme, hansa) = (network.add("acme.example"), network.add("hansa.example"));
+    let room = acme.create(new_room(RoomVersion::V12, Preset::PublicChat)).await.unwrap();
+    let ben = user("ben", "hansa.example");
+    tokio::join!(
+        join(&hansa, bob(), &room, "acme.example"),
+        join(&hansa, ben.clone(), &room, "acme.example")
+    );
+    for event in own_events(&hansa, &room).await {
+        network.deliver_event(&hansa, &acme, &event).await.unwrap();
+    }
+    assert_same_state(&acme, &hansa, &room).await;
+    let state = state(&acme, &room).await;
+    assert!([bob(), ben].iter().all(|user| state.iter().any(|(_, key, _)| key == user.as_str())));
+}

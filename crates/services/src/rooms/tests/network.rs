@@ -159,7 +159,7 @@ impl RemoteRooms for Port {
     ) -> Asked<'a, Verified> {
         Box::pin(async move {
             let events = events.iter().filter_map(|event| self.network.check(event, version).ok());
-            Ok(Verified { events: events.collect(), some_lack_keys: false })
+            Ok(Verified { events: events.collect(), ..Verified::default() })
         })
     }
 

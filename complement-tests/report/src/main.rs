@@ -4,6 +4,7 @@
 //! go test -json ./tests/... | complement-report collect --kontor COMMIT --complement COMMIT \
 //!     --machine "2 cores" --date 2026-01-31 > results/complement.jsonl
 //! complement-report show results/complement.jsonl [OLDER]
+//! complement-report same results/complement.jsonl results/again.jsonl
 //! ```
 
 mod run;
@@ -35,6 +36,8 @@ enum Act {
     },
     /// Prints results by area, and what became better and worse since an older run.
     Show { results: PathBuf, older: Option<PathBuf> },
+    /// Prints every test that did not end the same way in two runs, and fails if there is one.
+    Same { one: PathBuf, other: PathBuf },
 }
 
 fn main() -> ExitCode {
@@ -53,6 +56,13 @@ fn main() -> ExitCode {
 fn act(act: Act) -> Result<String, io::Error> {
     match act {
         Act::Collect { about } => Run::collect(about, BufReader::new(io::stdin()))?.write(),
+        Act::Same { one, other } => {
+            let (one, other) = (read(&one)?, read(&other)?);
+            match one.differences(&other) {
+                text if text.is_empty() => Ok(one.summary() + ", in both runs\n"),
+                text => Err(io::Error::other(format!("the runs differ:\n{text}"))),
+            }
+        }
         Act::Show { results, older } => {
             let run = read(&results)?;
             let older = older.as_deref().map(read).transpose()?;

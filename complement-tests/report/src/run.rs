@@ -1,7 +1,7 @@
 //! One run: what was tested, and the result of each test and sub-test.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt::Write,
     io::{self, BufRead},
 };
@@ -25,6 +25,10 @@ pub(crate) struct About {
     complement: String,
     #[arg(long)]
     machine: String,
+    /// What else one should know of the run: how long it took, what ran beside it.
+    #[arg(long)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    conditions: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,14 +114,49 @@ impl Run {
                 counts[column] += usize::from(!name.contains('/'));
             }
         }
-        let About { date, kontor, complement, machine } = &self.about;
-        let mut text = format!("{date}, Kontor {kontor}, Complement {complement}, {machine}\n\n");
+        let About { date, kontor, complement, machine, conditions } = &self.about;
+        let mut text = format!("{date}, Kontor {kontor}, Complement {complement}, {machine}\n");
+        if let Some(conditions) = conditions {
+            text += &format!("{conditions}\n");
+        }
+        text.push('\n');
         text += "area       tests: pass fail skip   with sub-tests: pass fail skip\n";
         for (area, [pass, fail, skip, all_pass, all_fail, all_skip]) in areas {
             let _ = writeln!(
                 text,
                 "{area:<14}{pass:>8}{fail:>5}{skip:>5}{all_pass:>23}{all_fail:>5}{all_skip:>5}"
             );
+        }
+        text
+    }
+
+    /// How many top-level tests there are, and how they ended.
+    pub(crate) fn summary(&self) -> String {
+        let tests = self.outcomes.iter().filter(|((_, name), _)| !name.contains('/'));
+        let mut counts = [0; 3];
+        for (_, outcome) in tests {
+            counts[*outcome as usize] += 1;
+        }
+        let [pass, fail, skip] = counts;
+        let all = self.outcomes.len();
+        format!("{pass} tests pass, {fail} fail, {skip} skipped, {all} with sub-tests")
+    }
+
+    /// Every test that did not end in the other run as it did in this one, one line each.
+    pub(crate) fn differences(&self, other: &Self) -> String {
+        let mut text = String::new();
+        let keys: BTreeSet<_> = self.outcomes.keys().chain(other.outcomes.keys()).collect();
+        for key in keys {
+            let (one, two) = (self.outcomes.get(key), other.outcomes.get(key));
+            if one != two {
+                let told = |outcome: Option<&Outcome>| match outcome {
+                    Some(Outcome::Pass) => "pass",
+                    Some(Outcome::Fail) => "fail",
+                    Some(Outcome::Skip) => "skip",
+                    None => "was not run",
+                };
+                let _ = writeln!(text, "{} {}: {}, {}", key.0, key.1, told(one), told(two));
+            }
         }
         text
     }

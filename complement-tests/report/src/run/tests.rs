@@ -8,6 +8,7 @@ fn run(messages: &str) -> Run {
         kontor: "aaa".to_owned(),
         complement: "bbb".to_owned(),
         machine: "2 cores".to_owned(),
+        conditions: None,
     };
     Run::collect(about, messages.as_bytes()).unwrap()
 }
@@ -49,4 +50,14 @@ fn two_runs_are_compared() {
     let older = run(MESSAGES);
     assert_eq!(newer.since(&older).trim(), "- federation TestJoin/again");
     assert_eq!(older.since(&newer).trim(), "+ federation TestJoin/again");
+}
+
+#[test]
+fn runs_that_end_alike_have_no_differences() {
+    let one = run(MESSAGES);
+    assert_eq!(one.differences(&one), "");
+    assert_eq!(one.summary(), "1 tests pass, 1 fail, 0 skipped, 3 with sub-tests");
+    let other = run(&MESSAGES.replace("TestDied", "TestLived"));
+    let told = "csapi TestDied: fail, was not run\ncsapi TestLived: was not run, fail\n";
+    assert_eq!(one.differences(&other), told);
 }

@@ -25,6 +25,8 @@ use super::{
 };
 use crate::room_rows::Event;
 
+mod entry;
+
 /// Why a user could not join, leave or knock.
 #[derive(Debug, thiserror::Error)]
 pub enum JoinError {
@@ -51,40 +53,6 @@ pub struct Joining {
 }
 
 impl Rooms {
-    /// Joins a local user to a room.
-    pub async fn join(&self, joining: Joining) -> Result<(), JoinError> {
-        if self.join_here(&joining).await? {
-            return Ok(());
-        }
-        let _entrance = self.inner.entrances.enter(&joining.room_id).await;
-        // Somebody else may have brought us into the room meanwhile.
-        if self.join_here(&joining).await? {
-            return Ok(());
-        }
-        let room = self.find(&joining.room_id).await?;
-        self.join_remotely(room.as_deref(), joining).await
-    }
-
-    /// Joins if this homeserver is in the room and may let the user in; says whether.
-    async fn join_here(&self, joining: &Joining) -> Result<bool, JoinError> {
-        let Some(room) = self.find(&joining.room_id).await? else { return Ok(false) };
-        if self.residence(&room).await? == Residence::Away {
-            return Ok(false);
-        }
-        let new = NewMembership {
-            sender: joining.user.clone(),
-            target: joining.user.clone(),
-            membership: MembershipState::Join,
-            content: joining.content.clone(),
-        };
-        match self.change_membership(&room, new).await {
-            Ok(_) => Ok(true),
-            // Somebody of another server may still vouch for the user.
-            Err(WriteError::CannotAuthorise) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
-    }
-
     /// Whether somebody is just coming into the room through another server: soon this homeserver
     /// may be in it.
     pub fn is_being_entered(&self, room_id: &RoomId) -> bool {
@@ -99,7 +67,7 @@ impl Rooms {
         })
     }
 
-    async fn join_remotely(&self, room: Option<&Room>, joining: Joining) -> Result<(), JoinError> {
+    async fn join_remotely(&self, room: Option<&Room>, joining: &Joining) -> Result<(), JoinError> {
         let servers =
             self.servers_to_ask(room, &joining.room_id, &joining.user, &joining.via).await?;
         let (mut last, mut refused) = (JoinError::NoServers, false);
@@ -108,7 +76,7 @@ impl Rooms {
             if refused && !joining.via.contains(&server) {
                 break;
             }
-            match self.join_through(&server, &joining).await {
+            match self.join_through(&server, joining).await {
                 Ok(()) => return Ok(()),
                 Err(error) => {
                     tracing::info!(%server, room_id = %joining.room_id, %error, "could not join");
@@ -441,8 +409,8 @@ fn leave_of(leaving: &Joining) -> NewMembership {
     }
 }
 
-/// How long a join waits for a server that has not yet heard of the user's leave, each time that it
-/// is asked.
+/// How long a join waits for a server that has not yet heard of what the user did before, each time
+/// that it is asked.
 const BEHIND_PAUSES: [Duration; 4] = [
     Duration::from_millis(100),
     Duration::from_millis(400),

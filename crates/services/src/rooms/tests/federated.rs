@@ -525,3 +525,26 @@ async fn two_who_come_into_a_room_at_once_are_both_in_it() {
     let state = state(&acme, &room).await;
     assert!([bob(), ben].iter().all(|user| state.iter().any(|(_, key, _)| key == user.as_str())));
 }
+
+/// Clients join a space, and then at once a room of it.
+#[tokio::test]
+async fn who_came_into_the_other_room_a_moment_ago_is_let_in() {
+    let (network, acme, hansa, lobby) = two(RoomVersion::V11).await;
+    let allow = json!([{ "type": "m.room_membership", "room_id": lobby }]);
+    let rules = json!({ "join_rule": "restricted", "allow": allow });
+    let new = NewRoom {
+        initial_state: vec![("m.room.join_rules".to_owned(), String::new(), rules)],
+        ..new_room(RoomVersion::V11, Preset::PublicChat)
+    };
+    let room = acme.create(new).await.unwrap();
+    join(&hansa, bob(), &room, "acme.example").await;
+    let carol = user("carol", "hansa.example");
+    join(&hansa, carol.clone(), &lobby, "acme.example").await;
+    // Only alice may vouch, and her server hears that Carol is in the lobby when it has refused her.
+    let hears = async {
+        network.refused.notified().await;
+        network.deliver(&hansa, &acme, &lobby).await;
+    };
+    tokio::join!(join(&hansa, carol, &room, "acme.example"), hears);
+    assert_same_state(&acme, &hansa, &room).await;
+}

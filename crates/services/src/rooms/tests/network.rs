@@ -13,6 +13,7 @@ use ruma::{
     events::room::member::MembershipState, serde::Base64, signatures::PublicKeyMap,
 };
 use serde_json::value::RawValue;
+use tokio::sync::Notify;
 
 use crate::{
     Context,
@@ -36,6 +37,8 @@ use crate::{
 pub struct Network {
     servers: Mutex<HashMap<OwnedServerName, Rooms>>,
     keys: Mutex<PublicKeyMap>,
+    /// Told when somebody is refused what he wants to become.
+    pub refused: Notify,
 }
 
 /// One server's way into the network.
@@ -178,7 +181,9 @@ impl RemoteRooms for Port {
                 Proposal::Knock => MembershipState::Knock,
                 Proposal::Leave => MembershipState::Leave,
             };
-            let event = rooms.propose(&room, user, membership).await.map_err(refused)?;
+            let proposed = rooms.propose(&room, user, membership).await;
+            let event = proposed.inspect_err(|_| self.network.refused.notify_one());
+            let event = event.map_err(refused)?;
             Ok(template_of(&event, room.version).unwrap())
         })
     }

@@ -40,7 +40,7 @@ pub struct Summary {
     pub avatar_url: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub room_type: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default = "public", skip_serializing_if = "Option::is_none")]
     pub join_rule: Option<String>,
     /// The rooms whose members may join, where the join rule is about such.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -52,6 +52,11 @@ pub struct Summary {
     pub num_joined_members: u64,
     pub world_readable: bool,
     pub guest_can_join: bool,
+}
+
+/// "When not present, the room is assumed to be public."
+fn public() -> Option<String> {
+    Some("public".to_owned())
 }
 
 /// A room of a tree.

@@ -6,7 +6,7 @@ use model::room_version::RoomVersion;
 use ruma::{OwnedRoomId, OwnedUserId};
 use serde_json::{Map, Value, json};
 
-use super::{HierarchyQuery, SpaceError};
+use super::{HierarchyQuery, SpaceError, Summary};
 use crate::rooms::{
     Rooms,
     create::{NewRoom, Preset},
@@ -89,4 +89,14 @@ async fn a_restricted_room_of_another_server_is_for_who_may_join_it() {
     assert_eq!(summary.unwrap().0.allowed_room_ids, [root]);
     let refused = acme.room_summary(&user("@carol:acme.example"), &inner, via()).await;
     assert!(matches!(refused, Err(SpaceError::NotShown)));
+}
+
+#[test]
+fn a_room_whose_join_rule_another_server_does_not_tell_is_public() {
+    let told = json!({
+        "room_id": "!far:hansa.example", "num_joined_members": 1, "world_readable": false,
+        "guest_can_join": false,
+    });
+    let summary: Summary = serde_json::from_value(told).unwrap();
+    assert_eq!(summary.join_rule.as_deref(), Some("public"));
 }

@@ -12,7 +12,7 @@ use tokio::process::Child;
 
 use crate::{
     error::Error,
-    kontor::{self, Surroundings},
+    homeserver::{self, Software, Surroundings},
     labels::{Labels, Selection, label_change},
     loopback::Loopback,
     names::NameServer,
@@ -28,8 +28,6 @@ pub(crate) struct Engine {
     loopback: Loopback,
     /// Holds the folders of containers and images.
     folder: PathBuf,
-    /// The homeserver's binary.
-    program: PathBuf,
     /// Where logs of removed containers are kept.
     logs: Option<PathBuf>,
 }
@@ -46,13 +44,21 @@ pub(crate) struct Plan {
 }
 
 impl Engine {
-    pub(crate) fn new(folder: &Path, program: PathBuf, logs: Option<PathBuf>) -> io::Result<Self> {
+    /// `images` are those from which everything begins, by their names.
+    pub(crate) fn new(
+        folder: &Path,
+        images: Vec<(&str, Software)>,
+        logs: Option<PathBuf>,
+    ) -> io::Result<Self> {
         let mut world = World::default();
-        let (id, reference) = (world.new_id(), BASE_IMAGE.to_owned());
-        world.add_image(Image { id, reference, labels: Labels::new(), folder: None });
+        for (name, software) in images {
+            let (id, reference) = (world.new_id(), name.to_owned());
+            let labels = Labels::new();
+            world.add_image(Image { id, reference, labels, software, folder: None });
+        }
         let loopback = Loopback::take()?;
         let folder = folder.to_owned();
-        Ok(Self { world: Arc::new(Mutex::new(world)), loopback, folder, program, logs })
+        Ok(Self { world: Arc::new(Mutex::new(world)), loopback, folder, logs })
     }
 
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {
@@ -86,6 +92,7 @@ impl Engine {
                 id,
                 name: plan.name,
                 image: plan.image,
+                software: image.software.clone(),
                 labels,
                 environment: plan.environment,
                 network,
@@ -128,7 +135,8 @@ impl Engine {
             ports,
             name_server,
         };
-        *process = Some(kontor::start(&self.program, &surroundings, &container.environment)?);
+        *process =
+            Some(homeserver::start(&container.software, &surroundings, &container.environment)?);
         self.world().set_state(&container.id, State::Running);
         Ok(())
     }
@@ -210,7 +218,7 @@ impl Engine {
         }
         self.kill(&container.id).await?;
         if let Some(logs) = &self.logs {
-            let log = container.folder.join(kontor::LOG);
+            let log = container.folder.join(homeserver::LOG);
             if log.exists() {
                 fs::create_dir_all(logs)?;
                 fs::copy(log, logs.join(format!("{}.log", container.name.replace('/', "_"))))?;
@@ -231,7 +239,7 @@ impl Engine {
     }
 
     pub(crate) fn log(&self, wanted: &str) -> Result<Vec<u8>, Error> {
-        let log = self.world().container(wanted)?.folder.join(kontor::LOG);
+        let log = self.world().container(wanted)?.folder.join(homeserver::LOG);
         if log.exists() { Ok(fs::read(log)?) } else { Ok(Vec::new()) }
     }
 
@@ -254,12 +262,13 @@ impl Engine {
         if runs {
             self.pause(wanted, true).await?;
         }
-        let copied = copy(container.folder, folder.clone()).await;
+        let copied = copy(container.folder.clone(), folder.clone()).await;
         if runs {
             self.pause(wanted, false).await?;
         }
         copied?;
-        self.world().add_image(Image { id: id.clone(), reference, labels, folder: Some(folder) });
+        let (software, folder) = (container.software, Some(folder));
+        self.world().add_image(Image { id: id.clone(), reference, labels, software, folder });
         Ok(id)
     }
 
@@ -302,7 +311,7 @@ async fn copy(from: PathBuf, to: PathBuf) -> Result<(), Error> {
             let (kind, target) = (entry.file_type()?, to.join(entry.file_name()));
             if kind.is_dir() {
                 walk(&entry.path(), &target)?;
-            } else if kind.is_file() && entry.file_name() != kontor::LOG {
+            } else if kind.is_file() && entry.file_name() != homeserver::LOG {
                 fs::copy(entry.path(), target)?;
             }
         }

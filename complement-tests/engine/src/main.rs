@@ -6,15 +6,20 @@
 //! ```text
 //! complement-engine run -- go test ./tests/...
 //! ```
+//!
+//! With `--synapse PYTHON` there is a second image, `synapse`, that Complement may be told to take for
+//! some homeserver: `COMPLEMENT_BASE_IMAGE_hs2=synapse`.
 
 mod api;
 mod certificate;
 mod engine;
 mod error;
+mod homeserver;
 mod kontor;
 mod labels;
 mod loopback;
 mod names;
+mod synapse;
 mod world;
 
 use std::{
@@ -31,7 +36,10 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
-use crate::engine::{BASE_IMAGE, Engine};
+use crate::{
+    engine::{BASE_IMAGE, Engine},
+    homeserver::Software,
+};
 
 #[derive(Parser)]
 #[command(version, about)]
@@ -47,6 +55,9 @@ enum Act {
         /// The homeserver's binary [default: `kontor` beside this program].
         #[arg(long)]
         kontor: Option<PathBuf>,
+        /// The Python that has Synapse: there is an image `synapse` then. Needs the rights of root.
+        #[arg(long)]
+        synapse: Option<PathBuf>,
         /// Keep the homeservers' logs in this folder.
         #[arg(long)]
         logs: Option<PathBuf>,
@@ -57,8 +68,8 @@ enum Act {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Arguments { act: Act::Run { kontor, logs, command } } = Arguments::parse();
-    match run(kontor, logs, &command).await {
+    let Arguments { act: Act::Run { kontor, synapse, logs, command } } = Arguments::parse();
+    match run((kontor, synapse), logs, &command).await {
         Ok(status) => status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1).into(),
         Err(error) => {
             eprintln!("complement-engine: {error}");
@@ -68,7 +79,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(
-    kontor: Option<PathBuf>,
+    (kontor, synapse): (Option<PathBuf>, Option<PathBuf>),
     logs: Option<PathBuf>,
     command: &[String],
 ) -> io::Result<ExitStatus> {
@@ -77,7 +88,10 @@ async fn run(
         None => env::current_exe()?.with_file_name("kontor"),
     };
     let folder = tempfile::Builder::new().prefix("complement-engine-").tempdir()?;
-    let engine = Arc::new(Engine::new(folder.path(), kontor, logs)?);
+    let mut images = vec![(BASE_IMAGE, Software::Kontor { program: kontor })];
+    // Not its real path: a Python knows its packages by the path under which it was started.
+    images.extend(synapse.map(|python| ("synapse", Software::Synapse { python })));
+    let engine = Arc::new(Engine::new(folder.path(), images, logs)?);
     let socket = folder.path().join("docker.sock");
     let listener = UnixListener::bind(&socket)?;
     let server = tokio::spawn(axum::serve(listener, api::router(engine.clone())).into_future());

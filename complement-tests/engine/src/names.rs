@@ -17,6 +17,8 @@ mod tests;
 
 /// Homeservers stop and start again elsewhere, so no answer may be kept.
 const TIME_TO_LIVE_S: u32 = 0;
+/// Where the system's resolver asks; it takes no other port.
+pub(crate) const SYSTEM_PORT: u16 = 53;
 const QUESTION_BYTES_MAX: usize = 4_096;
 
 /// The responder of one network; it ends when this is dropped.
@@ -32,7 +34,11 @@ impl NameServer {
         ip: Ipv4Addr,
         find: impl Fn(&str) -> Option<Ipv4Addr> + Send + Sync + 'static,
     ) -> io::Result<Self> {
-        let socket = UdpSocket::bind((ip, 0)).await?;
+        // The port that systems ask, if we may have it.
+        let socket = match UdpSocket::bind((ip, SYSTEM_PORT)).await {
+            Ok(socket) => socket,
+            Err(_) => UdpSocket::bind((ip, 0)).await?,
+        };
         let address = socket.local_addr()?;
         let task = tokio::spawn(async move {
             let mut question = vec![0; QUESTION_BYTES_MAX];

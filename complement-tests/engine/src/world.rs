@@ -11,6 +11,7 @@ use tokio::{process::Child, sync::Mutex};
 
 use crate::{
     error::Error,
+    homeserver::Software,
     labels::{Labels, Selection},
     names::NameServer,
 };
@@ -34,6 +35,7 @@ pub(crate) struct Image {
     /// As `localhost/complement:fed.alice.hs1`.
     pub(crate) reference: String,
     pub(crate) labels: Labels,
+    pub(crate) software: Software,
     /// What a committed container left behind; the base image has nothing.
     pub(crate) folder: Option<PathBuf>,
 }
@@ -50,6 +52,7 @@ pub(crate) struct Container {
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) image: String,
+    pub(crate) software: Software,
     pub(crate) labels: Labels,
     pub(crate) environment: Vec<(String, String)>,
     /// The id of its network.

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tower::ServiceExt;
 
 use super::router;
-use crate::engine::Engine;
+use crate::{engine::Engine, homeserver::Software};
 
 /// Tells its name, keeps a file, and goes on until it is ended.
 const PROGRAM: &str = "#!/bin/sh\necho \"I am $SERVER_NAME\"\n/bin/mkdir -p data\necho >> data/starts\nexec /bin/sleep 600\n";
@@ -31,7 +31,10 @@ impl Docker {
         let program = folder.path().join("program");
         fs::write(&program, PROGRAM).unwrap();
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-        let engine = Arc::new(Engine::new(folder.path(), program, None).unwrap());
+        let engine = Arc::new(
+            Engine::new(folder.path(), vec![("kontor", Software::Kontor { program })], None)
+                .unwrap(),
+        );
         Self { router: router(engine.clone()), engine, folder }
     }
 

@@ -3,7 +3,11 @@
 use std::{net::Ipv4Addr, path::PathBuf, sync::Arc};
 
 use super::{Container, Image, Network, Ports, State, World};
-use crate::{labels::Labels, names::NameServer};
+use crate::{homeserver::Software, labels::Labels, names::NameServer};
+
+fn kontor() -> Software {
+    Software::Kontor { program: PathBuf::from("kontor") }
+}
 
 fn container(world: &mut World, network: &str, alias: &str) -> Container {
     let id = world.new_id();
@@ -12,6 +16,7 @@ fn container(world: &mut World, network: &str, alias: &str) -> Container {
         name: format!("complement_{id}"),
         id,
         image: "kontor".to_owned(),
+        software: kontor(),
         labels: Labels::new(),
         environment: Vec::new(),
         network: network.to_owned(),
@@ -71,7 +76,13 @@ fn a_newer_image_takes_the_name_of_an_older_one() {
     for _ in 0..2 {
         let id = world.new_id();
         let reference = "localhost/complement:fed.alice.hs1".to_owned();
-        world.add_image(Image { id, reference, labels: Labels::new(), folder: None });
+        world.add_image(Image {
+            id,
+            reference,
+            labels: Labels::new(),
+            software: kontor(),
+            folder: None,
+        });
     }
     let images = world.images(&super::Selection::default());
     assert_eq!(images.len(), 1);

@@ -3,6 +3,8 @@
 mod account_data;
 mod accounts;
 mod aliases;
+mod branches;
+mod bridges;
 mod device_lists;
 mod devices;
 mod federated_events;
@@ -20,6 +22,7 @@ mod membership;
 mod messages;
 mod passwords;
 mod power;
+mod presence;
 mod processes;
 mod profile;
 mod push;
@@ -28,10 +31,13 @@ mod registration;
 mod relations;
 mod restricted;
 mod rooms;
+mod search;
 mod secrets;
+mod spaces;
 mod sync;
 mod transactions;
 mod twelve;
+mod upgrades;
 mod versions;
 
 use crate::case::Case;
@@ -57,6 +63,12 @@ pub fn cases() -> Vec<Case> {
         relations::cases(),
         transactions::cases(),
         sync::cases(),
+        presence::cases(),
+        search::cases(),
+        spaces::cases(),
+        upgrades::cases(),
+        bridges::cases(),
+        branches::cases(),
         receipts::cases(),
         push::cases(),
         media::cases(),

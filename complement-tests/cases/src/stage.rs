@@ -6,7 +6,7 @@ use crate::{
     tap::Wire,
     theatre::Theatre,
 };
-use harness::{Account, Call, Http, Server};
+use harness::{Account, Call, Http, Options, Server};
 use reqwest::Method;
 use std::{
     future::Future,
@@ -83,6 +83,11 @@ impl Stage {
     /// A process of the server under test for this case alone.
     pub async fn process(&self) -> Server {
         self.theatre.another_process().await
+    }
+
+    /// The same with something else than usual.
+    pub async fn process_with(&self, options: Options) -> Server {
+        self.theatre.another_process_with(options).await
     }
 
     /// A way to a homeserver of a process of this case.

@@ -73,7 +73,12 @@ impl Theatre {
 
     /// A process with one homeserver, besides the shared ones.
     pub async fn another_process(&self) -> Server {
-        Server::started(self.kind.clone(), &self.authority, Options::default()).await
+        self.another_process_with(Options::default()).await
+    }
+
+    /// The same with something else than usual.
+    pub async fn another_process_with(&self, options: Options) -> Server {
+        Server::started(self.kind.clone(), &self.authority, options).await
     }
 
     /// What makes the certificates of peers good.

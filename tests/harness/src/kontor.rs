@@ -38,6 +38,9 @@ enabled = false
         ca = server.authority().ca_file().display(),
     )
     .expect("a string takes text");
+    if server.has_appservice() {
+        text += "\n[appservices]\ndirectory = \"appservices\"\n";
+    }
     let path = server.config_file();
     std::fs::write(&path, text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
 }

@@ -31,7 +31,7 @@ pub use port::Port;
 pub use process::{Process, freeze, run};
 pub use python::python;
 pub use room::{StateIds, same_state, text_of};
-pub use server::{Kind, Options, SHARED_SECRET, Server};
+pub use server::{Appservice, Kind, Options, SHARED_SECRET, Server};
 pub use settings::{chosen_seed, number, seed, target_is_synapse};
 pub use view::{Room, View};
 pub use wait::{PATIENCE, eventually, patiently, within};

@@ -20,6 +20,11 @@ impl StateIds {
         Self(events.iter().map(entry).collect())
     }
 
+    /// The event at a place.
+    pub fn id(&self, kind: &str, key: &str) -> Option<String> {
+        self.0.get(&(kind.to_owned(), key.to_owned())).cloned()
+    }
+
     /// What the two sides hold differently, one line each.
     pub fn differences(&self, other: &Self) -> Vec<String> {
         let keys = self.0.keys().chain(other.0.keys()).collect::<std::collections::BTreeSet<_>>();

@@ -5,6 +5,7 @@ use crate::{
     process::Process, synapse, wait::within,
 };
 use reqwest::Method;
+use serde_json::json;
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -45,11 +46,43 @@ pub struct Options {
     pub linked: bool,
     /// Overrides of configuration keys: `KONTOR__SECTION__KEY`.
     pub environment: Vec<(String, String)>,
+    /// An appservice of the first homeserver.
+    pub appservice: Option<Appservice>,
+}
+
+/// An appservice that is not told of anything, with exclusive namespaces.
+#[derive(Clone, Debug)]
+pub struct Appservice {
+    /// What it proves itself with.
+    pub as_token: String,
+    /// The localpart of its own user.
+    pub sender: String,
+    /// A regular expression of user ids.
+    pub users: String,
+    /// A regular expression of aliases.
+    pub aliases: String,
+}
+
+impl Appservice {
+    /// Writes the registration file: YAML, which has JSON in it.
+    fn write(&self, path: &Path) {
+        let space = |regex: &str| json!([{ "exclusive": true, "regex": regex }]);
+        let registration = json!({
+            "id": "bridge", "url": null, "as_token": self.as_token, "hs_token": "ours",
+            "sender_localpart": self.sender, "rate_limited": false,
+            "namespaces": {
+                "users": space(&self.users), "aliases": space(&self.aliases), "rooms": [],
+            },
+        });
+        let written = std::fs::create_dir_all(path.parent().expect("a folder"))
+            .and_then(|()| std::fs::write(path, registration.to_string()));
+        written.unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    }
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { homeservers: 1, linked: false, environment: Vec::new() }
+        Self { homeservers: 1, linked: false, environment: Vec::new(), appservice: None }
     }
 }
 
@@ -79,6 +112,9 @@ impl Server {
         let authority = Arc::clone(authority);
         let server =
             Self { kind, options, authority, folder, names, plain, tls, link, process: None };
+        if let Some(appservice) = &server.options.appservice {
+            appservice.write(&server.appservice_file());
+        }
         match &server.kind {
             Kind::Kontor(_) => kontor::configure(&server),
             Kind::Synapse => synapse::configure(&server),
@@ -207,6 +243,16 @@ impl Server {
     /// The configuration file.
     pub fn config_file(&self) -> PathBuf {
         self.folder().join("config")
+    }
+
+    /// Where the appservice of the options is registered.
+    pub(crate) fn appservice_file(&self) -> PathBuf {
+        self.folder().join("appservices").join(self.name()).join("bridge.yaml")
+    }
+
+    /// Whether there is one.
+    pub(crate) fn has_appservice(&self) -> bool {
+        self.options.appservice.is_some()
     }
 
     /// The port for clients, without TLS.

@@ -47,7 +47,7 @@ pub(crate) fn configure(server: &Server) {
         "registration_shared_secret": SHARED_SECRET,
         "macaroon_secret_key": "m",
         "form_secret": "f",
-        "presence": { "enabled": false },
+        "presence": { "enabled": true },
         // Passwords of tests need no protection, and thousands of users are registered.
         "bcrypt_rounds": 4,
         "allow_public_rooms_over_federation": true,
@@ -63,6 +63,9 @@ pub(crate) fn configure(server: &Server) {
         },
     });
     merge(&mut config, &without_limits());
+    if server.has_appservice() {
+        config["app_service_config_files"] = json!([server.appservice_file()]);
+    }
     write(&server.config_file(), &config.to_string());
     write(&folder.join("log.config"), &log_config().to_string());
     let seed = STANDARD_NO_PAD.encode(rand::random::<[u8; 32]>());

@@ -174,8 +174,8 @@ async fn unban(stage: Stage) {
     alice.join(&room, &[&server]).await;
     becomes(&bob, &room, &alice, "join").await;
     let mut view = View::default();
-    alice.sync(&mut view, false).await;
-    assert!(view.rooms.contains_key(&room));
+    let within = |view: &View| view.rooms.contains_key(&room).then_some(());
+    alice.until(&mut view, "that she is in", within).await;
     bob.moderate(&room, "ban", &alice.user_id).await.ok();
     let out = |view: &View| (!view.rooms.contains_key(&room)).then_some(());
     alice.until(&mut view, "that she is out", out).await;

@@ -1,5 +1,6 @@
 //! The process, wired together: the engine, what all homeservers share, and the homeservers.
 
+mod appservices;
 mod archive;
 mod homeserver;
 mod homeservers;
@@ -23,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use web::outbound::{AddressPolicy, Outbound, OutboundSettings, TlsError};
 
 pub(crate) use self::{
+    appservices::{Appservices, AppservicesError},
     homeserver::{App, OpenError},
     homeservers::{CreateError, Homeservers},
     router::{of_client, router},
@@ -35,7 +37,9 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) settings: Arc<Settings>,
     pub(crate) limits: Arc<Limits>,
+    /// Without appservices, which each homeserver has its own of.
     pub(crate) services: services::Settings,
+    pub(crate) appservices: Appservices,
     pub(crate) engine: Arc<dyn Engine>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn Ids>,
@@ -52,6 +56,8 @@ pub(crate) struct Shared {
 pub(crate) enum StartError {
     #[error("federation.extra_ca_file {}: {cause}", file.display())]
     ExtraCa { file: PathBuf, cause: io::Error },
+    #[error(transparent)]
+    Appservices(#[from] AppservicesError),
     #[error(transparent)]
     Tls(#[from] TlsError),
     #[error(transparent)]
@@ -101,6 +107,7 @@ impl Shared {
             settings: Arc::new(Settings::new(&config)),
             limits: Arc::new(Limits::new(&config.rate_limits)),
             services: service_settings(&config, &ids)?,
+            appservices: Appservices::load(&config)?,
             engine,
             clock,
             ids,
@@ -142,5 +149,6 @@ fn service_settings(
             shared_secret: config.turn.shared_secret.clone().unwrap_or_default(),
             lifetime_s: config.turn.ttl_s,
         },
+        appservices: Vec::new(),
     })
 }

@@ -9,6 +9,7 @@ mod account;
 mod account_data;
 mod admin;
 mod alias;
+mod appservice;
 mod asked;
 mod caller;
 mod capabilities;

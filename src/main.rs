@@ -20,6 +20,7 @@ use clap::Parser;
 
 use crate::{
     admin::{Command, UserAct, UserCommand},
+    app::Appservices,
     cli::{
         Cli, HomeserverCommand, PasswordSource, StoreCommand, Subcommands, User, UserSubcommand,
     },
@@ -58,7 +59,8 @@ async fn run(cli: Cli) -> Result<Vec<String>, RunError> {
         }
         Subcommands::Check(file) => {
             let name = file.config.display().to_string();
-            load(file.config)?;
+            let config = load(file.config)?;
+            Appservices::load(&config)?;
             Ok(vec![format!("{name}: no mistakes")])
         }
         Subcommands::Homeserver(command) => {

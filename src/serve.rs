@@ -9,7 +9,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{
     admin::{self, Command, socket::AdminSocket},
-    app::{Homeservers, Shared, StartError, open_store, router},
+    app::{AppservicesError, Homeservers, Shared, StartError, open_store, router},
     config::{Config, ConfigError},
     demo::DemoError,
     http::{ListenError, Listeners},
@@ -21,6 +21,8 @@ use crate::{
 pub(crate) enum RunError {
     #[error(transparent)]
     Config(#[from] ConfigError),
+    #[error(transparent)]
+    Appservices(#[from] AppservicesError),
     #[error(transparent)]
     Start(#[from] StartError),
     #[error(transparent)]

@@ -109,6 +109,7 @@ impl World {
             media: services::media::MediaSettings::in_folder(self.media.path().join(name)),
             turn: Default::default(),
             user_directory: services::user_directory::Scope::Everybody,
+            appservices: Vec::new(),
         };
         let services = Arc::new(Services::new(context, settings));
         Federation::new(services, self.transport.clone(), federation)

@@ -62,7 +62,7 @@ async fn create(accounts: &Accounts, localpart: &str, password: Password, admin:
         password: Some(password.text.clone()),
         admin,
         by_admin: true,
-        session: None,
+        ..NewAccount::default()
     };
     let registered = accounts.register(new).await.map_err(|error| about(&localpart, error))?;
     Ok(password.told(format!("{}: created", registered.user_id)))

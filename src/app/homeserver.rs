@@ -73,6 +73,7 @@ impl Open {
         let context = context(shared, server_name, id).await?;
         let mut settings = shared.services.clone();
         settings.media.folder = shared.media_folder(id);
+        settings.appservices = shared.appservices.of(server_name);
         let services = Arc::new(Services::new(context, settings));
         let federation = Federation::new(
             services.clone(),

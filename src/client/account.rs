@@ -40,7 +40,8 @@ pub(crate) async fn deactivate(
     caller: Caller,
     MatrixWithBody(request, body): MatrixWithBody<deactivate::v3::Request>,
 ) -> Result<Json<Value>, Error> {
-    uia::prove_password(&app, &caller, "POST /account/deactivate".to_owned(), &body).await?;
+    let endpoint = "POST /account/deactivate".to_owned();
+    uia::prove_password_or_appservice(&app, &caller, endpoint, &body).await?;
     app.services.accounts.deactivate(&caller.user_id, request.erase).await?;
     Ok(Json(json!({ "id_server_unbind_result": "no-support" })))
 }

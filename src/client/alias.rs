@@ -11,7 +11,7 @@ use ruma::{
 use services::rooms::WriteError;
 use web::{ErrorKind, Matrix};
 
-use super::{caller::Caller, error::Error};
+use super::{appservice::may_make_alias, caller::Caller, error::Error};
 use crate::app::App;
 
 /// `PUT /_matrix/client/v3/directory/room/{roomAlias}`
@@ -21,6 +21,7 @@ pub(crate) async fn create_alias(
     Matrix(request): Matrix<create_alias::v3::Request>,
 ) -> Result<Matrix<create_alias::v3::Response>, Error> {
     require_local(&app, &request.room_alias)?;
+    may_make_alias(&app, &caller, &request.room_alias)?;
     let rooms = &app.services.rooms;
     if rooms.local_alias(&request.room_alias).await?.is_some() {
         let message = "The alias is taken";

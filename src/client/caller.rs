@@ -10,7 +10,7 @@ use ruma::UserId;
 use services::sessions::{self, AuthenticateError};
 use web::ErrorKind;
 
-use super::error::Error;
+use super::{appservice, error::Error};
 use crate::{app::App, http::Origin};
 
 #[cfg(test)]
@@ -66,7 +66,11 @@ impl FromRequestParts<App> for CallerEvenLocked {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
         let token = token(parts).ok_or_else(web::Error::missing_token)?;
-        let caller = app.services.sessions.authenticate(&token).await?;
+        let actors = &app.services.actors;
+        let caller = match actors.list().with_token(&token) {
+            Some(own) => actors.act(&own, appservice::role(parts)?).await?,
+            None => app.services.sessions.authenticate(&token).await?,
+        };
         let address = parts.extensions.get::<Origin>().map(|origin| origin.address);
         app.services.sessions.note_seen(&caller, address);
         Ok(Self(caller))
@@ -89,10 +93,10 @@ pub(super) fn locked() -> Error {
 }
 
 /// The access token of the header, or of the query as older clients send it.
-fn token(parts: &Parts) -> Option<String> {
+pub(super) fn token(parts: &Parts) -> Option<String> {
     let token = match header_token(&parts.headers) {
         Some(token) => token.to_owned(),
-        None => query_token(parts.uri.query()?)?,
+        None => query(parts, &["access_token"])?,
     };
     (!token.is_empty()).then_some(token)
 }
@@ -102,9 +106,10 @@ fn header_token(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-fn query_token(query: &str) -> Option<String> {
-    let mut pairs = url::form_urlencoded::parse(query.as_bytes());
-    pairs.find(|(name, _)| name == "access_token").map(|(_, token)| token.into_owned())
+/// The first value in the query that has one of these names.
+pub(super) fn query(parts: &Parts, names: &[&str]) -> Option<String> {
+    let mut pairs = url::form_urlencoded::parse(parts.uri.query()?.as_bytes());
+    pairs.find(|(name, _)| names.contains(&&**name)).map(|(_, value)| value.into_owned())
 }
 
 impl From<AuthenticateError> for Error {

@@ -19,7 +19,7 @@ use services::rooms::{
 };
 use web::{ErrorKind, Matrix};
 
-use super::{caller::Caller, error::Error, upgrade::carry_over};
+use super::{appservice::may_make_alias, caller::Caller, error::Error, upgrade::carry_over};
 use crate::app::{Act, App};
 
 /// `POST /_matrix/client/v3/createRoom`
@@ -29,14 +29,17 @@ pub(crate) async fn create_room(
     Matrix(request): Matrix<Request>,
 ) -> Result<Matrix<Response>, Error> {
     caller.must_not_be_suspended()?;
-    app.limits.act(&caller.user_id, Act::Join)?;
+    app.limits.act(&caller, Act::Join)?;
     if !request.invite.is_empty() {
-        app.limits.act(&caller.user_id, Act::Invite)?;
+        app.limits.act(&caller, Act::Invite)?;
     }
     let invited = request.invite.clone();
     let is_direct = request.is_direct;
     let rooms = &app.services.rooms;
     let mut new = new_room(&app, &caller, request)?;
+    if let Some(alias) = &new.alias {
+        may_make_alias(&app, &caller, alias)?;
+    }
     new.creator_profile = rooms.profile_of(&caller.user_id).await?;
     let replaces = new.creation_content.contains_key("predecessor");
     let room_id = rooms.create(new).await?;

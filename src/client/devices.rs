@@ -57,7 +57,7 @@ pub(crate) async fn delete_device(
     MatrixWithBody(request, body): MatrixWithBody<delete_device::v3::Request>,
 ) -> Result<Json<Value>, Error> {
     let endpoint = uia::endpoint("DELETE /devices", request.device_id.as_str());
-    uia::prove_password(&app, &caller, endpoint, &body).await?;
+    uia::prove_password_or_appservice(&app, &caller, endpoint, &body).await?;
     app.services.devices.remove(&caller, vec![request.device_id.to_string()]).await?;
     Ok(Json(json!({})))
 }
@@ -68,7 +68,8 @@ pub(crate) async fn delete_devices(
     caller: Caller,
     MatrixWithBody(request, body): MatrixWithBody<delete_devices::v3::Request>,
 ) -> Result<Json<Value>, Error> {
-    uia::prove_password(&app, &caller, "POST /delete_devices".to_owned(), &body).await?;
+    uia::prove_password_or_appservice(&app, &caller, "POST /delete_devices".to_owned(), &body)
+        .await?;
     let devices = request.devices.iter().map(|device| device.to_string()).collect();
     app.services.devices.remove(&caller, devices).await?;
     Ok(Json(json!({})))

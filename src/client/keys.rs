@@ -96,7 +96,7 @@ pub(crate) async fn upload_signing_keys(
     };
     if app.services.keys.replaces_cross_signing(&caller, &upload).await? {
         let endpoint = "POST /keys/device_signing/upload".to_owned();
-        uia::prove_password(&app, &caller, endpoint, &body).await?;
+        uia::prove_password_or_appservice(&app, &caller, endpoint, &body).await?;
     }
     app.services.keys.upload_cross_signing(&caller, upload).await?;
     Ok(Json(json!({})))

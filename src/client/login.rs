@@ -14,6 +14,7 @@ use services::{
 use web::{ErrorKind, Json, JsonBody, Matrix};
 
 use super::{
+    appservice::CallingAppservice,
     caller::{Caller, CallerEvenLocked, locked},
     error::Error,
     register::{session_answer, tokens_answer},
@@ -26,6 +27,7 @@ pub(crate) async fn get_login_types() -> Json<Value> {
     Json(json!({ "flows": [
         { "type": "m.login.password" },
         { "type": "m.login.token", "get_login_token": true },
+        { "type": "m.login.application_service" },
     ] }))
 }
 
@@ -50,30 +52,42 @@ struct Identifier {
     user: Option<String>,
 }
 
+impl LoginBody {
+    /// Without one: an e-mail address or a telephone number, which nobody has here.
+    fn user_named(self) -> Option<String> {
+        self.identifier.and_then(|identifier| identifier.user).or(self.user)
+    }
+}
+
 /// `POST /_matrix/client/v3/login`
 pub(crate) async fn login(
     State(app): State<App>,
     Extension(origin): Extension<Origin>,
+    CallingAppservice(appservice): CallingAppservice,
     JsonBody(body): JsonBody<LoginBody>,
 ) -> Result<Json<Value>, Error> {
     app.limits.login(origin.address)?;
     let new = NewSession {
-        device_id: body.device_id,
-        display_name: body.initial_device_display_name,
+        device_id: body.device_id.clone(),
+        display_name: body.initial_device_display_name.clone(),
         refreshable: body.refresh_token,
     };
     let missing = |what: &'static str| web::Error::missing_param(what);
     let session = match body.kind.as_str() {
         "m.login.password" => {
-            let password = body.password.ok_or_else(|| missing("The password is missing"))?;
-            // Without a user: an e-mail address or a telephone number, which nobody has here.
-            let user = body.identifier.and_then(|identifier| identifier.user).or(body.user);
-            let user = user.ok_or(LoginError::WrongCredentials)?;
+            let password = body.password.clone();
+            let password = password.ok_or_else(|| missing("The password is missing"))?;
+            let user = body.user_named().ok_or(LoginError::WrongCredentials)?;
             app.services.login.with_password(&user, &password, new).await?
         }
         "m.login.token" => {
             let token = body.token.ok_or_else(|| missing("The token is missing"))?;
             app.services.login.with_token(&token, new).await?
+        }
+        "m.login.application_service" => {
+            let appservice = appservice?;
+            let user = body.user_named().ok_or_else(|| missing("The user is missing"))?;
+            app.services.actors.log_in(&appservice, &user, new).await?
         }
         _ => {
             let message = "This type of login is not supported";

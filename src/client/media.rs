@@ -182,7 +182,7 @@ fn may_upload(app: &App, caller: &Caller) -> Result<(), Error> {
         let why = "Your account is suspended";
         return Err(web::Error::new(StatusCode::FORBIDDEN, ErrorKind::UserSuspended, why).into());
     }
-    Ok(app.limits.act(&caller.user_id, Act::Upload)?)
+    Ok(app.limits.act(caller, Act::Upload)?)
 }
 
 /// A media id that nobody can have made is one that nobody has.

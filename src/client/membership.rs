@@ -57,7 +57,7 @@ pub(crate) async fn knock_room(
     MatrixWithBody(request, body): MatrixWithBody<knock_room::v3::Request>,
 ) -> Result<Matrix<knock_room::v3::Response>, Error> {
     caller.must_not_be_suspended()?;
-    app.limits.act(&caller.user_id, Act::Join)?;
+    app.limits.act(&caller, Act::Join)?;
     let (room_id, via) = find(&app, request.room_id_or_alias, request.via).await?;
     let content = content(&app, &caller, &body).await?;
     let user = caller.user_id.clone();
@@ -106,7 +106,7 @@ pub(crate) async fn invite_user(
         return Err(web::Error::bad_request(ErrorKind::ThreepidDenied, message).into());
     };
     caller.must_not_be_suspended()?;
-    app.limits.act(&caller.user_id, Act::Invite)?;
+    app.limits.act(&caller, Act::Invite)?;
     let new = change(&caller, user_id, MembershipState::Invite, reason);
     app.services.rooms.invite(&request.room_id, new).await?;
     Ok(Matrix(invite_user::v3::Response::new()))
@@ -167,7 +167,7 @@ async fn join(
     content: Map<String, Value>,
 ) -> Result<OwnedRoomId, Error> {
     caller.must_not_be_suspended()?;
-    app.limits.act(&caller.user_id, Act::Join)?;
+    app.limits.act(&caller, Act::Join)?;
     let joining = Joining { user: caller.user_id.clone(), room_id: room_id.clone(), via, content };
     app.services.rooms.join(joining).await?;
     carry_over(app, &caller, &room_id).await;

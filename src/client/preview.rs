@@ -49,7 +49,7 @@ pub(crate) async fn get_media_preview(
     if let Some(preview) = previews.kept(url.as_str()) {
         return Ok(Json(preview));
     }
-    app.limits.act(&caller.user_id, Act::Upload)?;
+    app.limits.act(&caller, Act::Upload)?;
     let page = fetch(&app, &url, PAGE_BYTES_MAX).await.map_err(unavailable)?;
     let preview = match essence(&page.headers).as_str() {
         "text/html" | "application/xhtml+xml" => describe(&app, &caller, &page).await,

@@ -2,28 +2,35 @@
 //!
 //! <https://spec.matrix.org/v1.19/client-server-api/#account-registration-and-management>
 
+use std::sync::Arc;
+
 use axum::{Extension, extract::State};
 use ruma::api::client::account::{
     check_registration_token_validity, get_username_availability,
-    register::{RegistrationKind, v3::Request},
+    register::{LoginType, RegistrationKind, v3::Request},
 };
 use serde_json::{Map, Value, json};
 use services::{
     accounts::{NameError, NewAccount, RegisterError, Registered},
+    appservices::Appservice,
     sessions::{NewSession, OpenSession, SessionError},
     uia::{Operation, Stage},
 };
 use web::{ErrorKind, Json, Matrix, MatrixWithBody};
 
-use super::{error::Error, uia};
+use super::{appservice::CallingAppservice, error::Error, uia};
 use crate::{app::App, http::Origin};
 
 /// `POST /_matrix/client/v3/register`
 pub(crate) async fn register(
     State(app): State<App>,
     Extension(origin): Extension<Origin>,
+    CallingAppservice(appservice): CallingAppservice,
     MatrixWithBody(request, body): MatrixWithBody<Request>,
 ) -> Result<Json<Value>, Error> {
+    if request.login_type == Some(LoginType::ApplicationService) {
+        return register_for_appservice(&app, &appservice?, request).await;
+    }
     let flows = flows(&app);
     if flows.is_empty() {
         return Err(web::Error::forbidden("Registration is closed").into());
@@ -49,6 +56,19 @@ pub(crate) async fn register(
     let operation = Operation { user: None, endpoint, body: None };
     app.services.uia.check(&operation, &flows, attempt).await?;
     let registered = app.services.accounts.register(new_account(request)).await?;
+    Ok(Json(Value::Object(answer(registered))))
+}
+
+/// Nobody need prove anything else: the appservice's token is enough. The user gets no password.
+async fn register_for_appservice(
+    app: &App,
+    appservice: &Arc<Appservice>,
+    request: Request,
+) -> Result<Json<Value>, Error> {
+    let new = new_account(request);
+    let missing = || web::Error::missing_param("The username is missing");
+    let username = new.username.ok_or_else(missing)?;
+    let registered = app.services.actors.register(appservice, username, new.session).await?;
     Ok(Json(Value::Object(answer(registered))))
 }
 

@@ -9,13 +9,14 @@ use serde_json::{Map, Value, json, value::RawValue};
 use services::rooms::send::{NewEvent, Transaction};
 use web::{Json, JsonBody, Matrix};
 
-use super::{caller::Caller, error::Error};
+use super::{appservice::WantedTime, caller::Caller, error::Error};
 use crate::app::{Act, App};
 
 /// `PUT /_matrix/client/v3/rooms/{roomId}/send/{eventType}/{txnId}`
 pub(crate) async fn send_message_event(
     State(app): State<App>,
     caller: Caller,
+    time: WantedTime,
     Matrix(request): Matrix<send_message_event::v3::Request>,
 ) -> Result<Matrix<send_message_event::v3::Response>, Error> {
     caller.must_not_be_suspended()?;
@@ -27,9 +28,9 @@ pub(crate) async fn send_message_event(
         state_key: None,
         content: request.body.into_json(),
         redacts: None,
-        timestamp_ms: None,
+        timestamp_ms: time.granted(&caller),
     };
-    let event_id = send(&app, &request.room_id, new).await?;
+    let event_id = send(&app, &caller, &request.room_id, new).await?;
     Ok(Matrix(send_message_event::v3::Response { event_id }))
 }
 
@@ -37,11 +38,17 @@ pub(crate) async fn send_message_event(
 pub(crate) async fn send_state_event(
     State(app): State<App>,
     caller: Caller,
+    time: WantedTime,
     Path((room_id, event_type, state_key)): Path<(String, String, String)>,
     JsonBody(content): JsonBody<Map<String, Value>>,
 ) -> Result<Json<Value>, Error> {
-    let room_id = RoomId::parse(room_id).map_err(invalid)?;
-    let event_id = send_state(&app, &caller, &room_id, (event_type, state_key), content).await?;
+    let new = NewState {
+        room_id: RoomId::parse(room_id).map_err(invalid)?,
+        place: (event_type, state_key),
+        content,
+        time,
+    };
+    let event_id = send_state(&app, &caller, new).await?;
     Ok(Json(json!({ "event_id": event_id })))
 }
 
@@ -49,31 +56,40 @@ pub(crate) async fn send_state_event(
 pub(crate) async fn send_state_event_without_key(
     State(app): State<App>,
     caller: Caller,
+    time: WantedTime,
     Path((room_id, event_type)): Path<(String, String)>,
     JsonBody(content): JsonBody<Map<String, Value>>,
 ) -> Result<Json<Value>, Error> {
-    let room_id = RoomId::parse(room_id).map_err(invalid)?;
-    let place = (event_type, String::new());
-    let event_id = send_state(&app, &caller, &room_id, place, content).await?;
+    let new = NewState {
+        room_id: RoomId::parse(room_id).map_err(invalid)?,
+        place: (event_type, String::new()),
+        content,
+        time,
+    };
+    let event_id = send_state(&app, &caller, new).await?;
     Ok(Json(json!({ "event_id": event_id })))
 }
 
-async fn send_state(
-    app: &App,
-    caller: &Caller,
-    room_id: &RoomId,
-    (event_type, state_key): (String, String),
-    mut content: Map<String, Value>,
-) -> Result<OwnedEventId, Error> {
+/// A state event that a client wants.
+struct NewState {
+    room_id: OwnedRoomId,
+    /// Type and state key.
+    place: (String, String),
+    content: Map<String, Value>,
+    time: WantedTime,
+}
+
+async fn send_state(app: &App, caller: &Caller, new: NewState) -> Result<OwnedEventId, Error> {
+    let NewState { room_id, place: (event_type, state_key), mut content, time } = new;
     caller.must_not_be_suspended()?;
     if event_type == "m.room.member" {
         // Servers say who vouches for a join, not clients.
         content.remove("join_authorised_via_users_server");
     }
-    app.limits.act(&caller.user_id, Act::Message)?;
+    app.limits.act(caller, Act::Message)?;
     let rooms = &app.services.rooms;
     if event_type == "m.room.canonical_alias" {
-        rooms.check_canonical_alias(room_id, &content).await?;
+        rooms.check_canonical_alias(&room_id, &content).await?;
     }
     let content = Value::Object(content);
     let new = NewEvent {
@@ -82,10 +98,10 @@ async fn send_state(
         state_key: Some(state_key),
         content: raw(&content),
         redacts: None,
-        timestamp_ms: None,
+        timestamp_ms: time.granted(caller),
         transaction: None,
     };
-    Ok(rooms.send(room_id, new).await?)
+    Ok(rooms.send(&room_id, new).await?)
 }
 
 /// `PUT /_matrix/client/v3/rooms/{roomId}/redact/{eventId}/{txnId}`
@@ -108,12 +124,17 @@ pub(crate) async fn redact_event(
         redacts: Some(request.event_id),
         timestamp_ms: None,
     };
-    let event_id = send(&app, &request.room_id, new).await?;
+    let event_id = send(&app, &caller, &request.room_id, new).await?;
     Ok(Matrix(redact_event::v3::Response { event_id }))
 }
 
-async fn send(app: &App, room_id: &OwnedRoomId, new: NewEvent) -> Result<OwnedEventId, Error> {
-    app.limits.act(&new.sender, Act::Message)?;
+async fn send(
+    app: &App,
+    caller: &Caller,
+    room_id: &OwnedRoomId,
+    new: NewEvent,
+) -> Result<OwnedEventId, Error> {
+    app.limits.act(caller, Act::Message)?;
     Ok(app.services.rooms.send(room_id, new).await?)
 }
 

@@ -18,7 +18,7 @@ pub(crate) async fn upgrade_room(
     Matrix(request): Matrix<upgrade_room::v3::Request>,
 ) -> Result<Matrix<upgrade_room::v3::Response>, Error> {
     caller.must_not_be_suspended()?;
-    app.limits.act(&caller.user_id, Act::Join)?;
+    app.limits.act(&caller, Act::Join)?;
     let version: RoomVersion =
         request.new_version.as_str().parse().map_err(|error: UnsupportedRoomVersion| {
             web::Error::bad_request(ErrorKind::UnsupportedRoomVersion, error.to_string())

@@ -85,6 +85,7 @@ impl Home {
             media: MediaSettings::in_folder("no-media-in-simulations"),
             turn: Default::default(),
             user_directory: services::user_directory::Scope::Everybody,
+            appservices: Vec::new(),
         };
         let transport = Transport::within_process();
         for other in (0..homes).filter(|other| *other != self.number) {

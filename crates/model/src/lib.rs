@@ -12,6 +12,7 @@ pub mod clock;
 pub mod event_auth;
 pub mod ids;
 pub mod membership;
+pub mod namespaces;
 pub mod pdu;
 pub mod policy;
 pub mod powers;

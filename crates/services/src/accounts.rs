@@ -12,6 +12,7 @@ use store::{account_data, accounts, log::Change};
 
 use crate::{
     Context,
+    appservices::{Appservice, Appservices},
     devices::removal,
     passwords::{PasswordError, Passwords},
     push_rules,
@@ -66,6 +67,8 @@ pub struct NewAccount {
     pub admin: bool,
     /// An administrator makes it: the name may be reserved.
     pub by_admin: bool,
+    /// An appservice makes it: it may take a name of its own namespaces, and no other.
+    pub appservice: Option<Arc<Appservice>>,
     /// The session to open at once.
     pub session: Option<NewSession>,
 }
@@ -97,6 +100,7 @@ pub enum RegisterError {
 pub struct Accounts {
     context: Context,
     policy: RegistrationPolicy,
+    appservices: Appservices,
     passwords: Arc<Passwords>,
     sessions: Arc<Sessions>,
 }
@@ -104,11 +108,11 @@ pub struct Accounts {
 impl Accounts {
     pub fn new(
         context: Context,
-        policy: RegistrationPolicy,
+        (policy, appservices): (RegistrationPolicy, Appservices),
         passwords: Arc<Passwords>,
         sessions: Arc<Sessions>,
     ) -> Self {
-        Self { context, policy, passwords, sessions }
+        Self { context, policy, appservices, passwords, sessions }
     }
 
     pub fn policy(&self) -> &RegistrationPolicy {
@@ -117,14 +121,14 @@ impl Accounts {
 
     /// Whether the name could be registered now by anybody; says why not.
     pub async fn check_available(&self, username: &str) -> Result<(), RegisterError> {
-        let localpart = self.allowed_name(username, false)?;
+        let localpart = self.allowed_name(username, &NewAccount::default())?;
         let taken = self.context.store.read(move |rows| accounts::get(rows, &localpart)).await?;
         if taken.is_some() { Err(NameError::InUse.into()) } else { Ok(()) }
     }
 
     pub async fn register(&self, new: NewAccount) -> Result<Registered, RegisterError> {
         let localpart = match &new.username {
-            Some(username) => self.allowed_name(username, new.by_admin)?,
+            Some(username) => self.allowed_name(username, &new)?,
             None => self.context.ids.localpart(),
         };
         // Before the expensive hash; what counts is the precondition of the batch.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 pub mod account_data;
 pub mod accounts;
+pub mod appservices;
 pub mod client_event;
 pub mod context;
 pub mod destinations;
@@ -63,6 +64,7 @@ pub use crate::context::Context;
 use crate::{
     account_data::AccountData,
     accounts::{Accounts, RegistrationPolicy},
+    appservices::{Actors, Appservices, Registration},
     devices::Devices,
     filters::Filters,
     inbox::Inboxes,
@@ -107,6 +109,8 @@ pub struct Settings {
     pub media: MediaSettings,
     pub turn: TurnSettings,
     pub user_directory: user_directory::Scope,
+    /// The programs that bring users of their own.
+    pub appservices: Vec<Registration>,
 }
 
 /// One homeserver.
@@ -114,7 +118,8 @@ pub struct Services {
     pub context: Context,
     pub sessions: Arc<Sessions>,
     pub accounts: Arc<Accounts>,
-    pub login: Login,
+    pub login: Arc<Login>,
+    pub actors: Actors,
     pub uia: Uia,
     pub shared_secret: SharedSecret,
     pub devices: Devices,
@@ -149,15 +154,16 @@ pub struct Services {
 
 impl Services {
     pub fn new(context: Context, settings: Settings) -> Self {
-        let Settings { registration, token_lifetimes, passwords, media, turn, user_directory } =
-            settings;
+        let Settings { token_lifetimes, passwords, media, turn, .. } = settings;
+        let appservices = Appservices::new(settings.appservices, |name| context.user_id(name));
         let sessions = Arc::new(Sessions::new(context.clone(), token_lifetimes));
         let accounts = Arc::new(Accounts::new(
             context.clone(),
-            registration,
+            (settings.registration, appservices.clone()),
             Arc::clone(&passwords),
             Arc::clone(&sessions),
         ));
+        let login = Arc::new(Login::new(context.clone(), passwords, Arc::clone(&sessions)));
         let rooms = Rooms::new(context.clone());
         let account_data = Arc::new(AccountData::new(context.clone()));
         let inboxes = Inboxes::open(&context);
@@ -165,7 +171,13 @@ impl Services {
         let presences = Presences::new(context.clone());
         let unread = Unread::new(context.clone());
         Self {
-            login: Login::new(context.clone(), passwords, Arc::clone(&sessions)),
+            actors: Actors::new(
+                context.clone(),
+                appservices,
+                Arc::clone(&accounts),
+                Arc::clone(&login),
+            ),
+            login,
             uia: Uia::new(context.clone(), Arc::clone(&accounts)),
             shared_secret: SharedSecret::new(context.clone(), Arc::clone(&accounts)),
             devices: Devices::new(context.clone(), Arc::clone(&sessions)),
@@ -174,7 +186,7 @@ impl Services {
             filters: Filters::new(context.clone()),
             push_rules: PushRules::new(Arc::clone(&account_data)),
             pushers: Pushers::new(context.clone()),
-            user_directory: UserDirectory::new(context.clone(), user_directory),
+            user_directory: UserDirectory::new(context.clone(), settings.user_directory),
             timelines: Timelines::new(context.clone()),
             state_reads: StateReads::new(context.clone()),
             search: Search::new(context.clone()),

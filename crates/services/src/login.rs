@@ -5,7 +5,7 @@
 use std::{sync::Arc, time::Duration};
 
 use kv::{CommitError, StoreError};
-use ruma::UserId;
+use ruma::{OwnedUserId, UserId};
 use store::{
     accounts::{self, Account},
     log::Change,
@@ -81,6 +81,26 @@ impl Login {
         Ok(self.sessions.open(&localpart, session).await?)
     }
 
+    /// Logs in a user for whom an appservice vouches.
+    pub(crate) async fn vouched_for(
+        &self,
+        localpart: &str,
+        session: NewSession,
+    ) -> Result<OpenSession, LoginError> {
+        match self.find(localpart.to_owned()).await? {
+            Some((_, account)) if account.deactivated => Err(LoginError::Deactivated),
+            Some((_, account)) if account.locked => Err(LoginError::Locked),
+            Some((localpart, _)) => Ok(self.sessions.open(&localpart, session).await?),
+            None => Err(LoginError::WrongCredentials),
+        }
+    }
+
+    /// The user that a client means, if it can be one of ours.
+    pub(crate) fn user_id(&self, user: &str) -> Option<OwnedUserId> {
+        let localpart = self.localpart(user)?.to_ascii_lowercase();
+        UserId::parse(format!("@{localpart}:{}", self.context.server_name)).ok()
+    }
+
     /// The localpart that a client means, if it can be one of ours.
     fn localpart(&self, user: &str) -> Option<String> {
         if !user.starts_with('@') {
@@ -147,11 +167,6 @@ impl Login {
             })
             .await?;
         let localpart = localpart.ok_or(LoginError::WrongCredentials)?;
-        match self.find(localpart.clone()).await? {
-            Some((_, account)) if account.deactivated => Err(LoginError::Deactivated),
-            Some((_, account)) if account.locked => Err(LoginError::Locked),
-            Some(_) => Ok(self.sessions.open(&localpart, session).await?),
-            None => Err(LoginError::WrongCredentials),
-        }
+        self.vouched_for(&localpart, session).await
     }
 }

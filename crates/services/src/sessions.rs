@@ -18,7 +18,10 @@ use store::{
     tokens::{self, Purpose, Token, TokenHash},
 };
 
-use crate::{Context, devices::removal, sessions::cache::Cache, sessions::seen::Seen};
+use crate::{
+    Context, appservices::Appservice, devices::removal, sessions::cache::Cache,
+    sessions::seen::Seen,
+};
 
 mod cache;
 mod refresh;
@@ -39,6 +42,10 @@ pub struct Caller {
     pub suspended: bool,
     /// May only log out.
     pub locked: bool,
+    /// Is not held to the rate limits.
+    pub unlimited: bool,
+    /// The appservice that acts for the user.
+    pub appservice: Option<Arc<Appservice>>,
 }
 
 impl Caller {
@@ -327,6 +334,8 @@ fn load(context: &Context, rows: &Snapshot, hash: &TokenHash) -> Result<Option<F
         admin: account.admin,
         suspended: account.suspended,
         locked: account.locked,
+        unlimited: false,
+        appservice: None,
     };
     let retires_others = newest && device.pairs.len() > 1;
     Ok(Some(Found { caller, expires_ms: token.expires_ms, retires_others }))

@@ -10,6 +10,7 @@ use model::{clock::ManualClock, ids::SeededIds, signing_key::SigningKey};
 use crate::{
     Context, Services, Settings,
     accounts::{NewAccount, RegistrationPolicy},
+    appservices::Registration,
     identity::CurrentKey,
     log::Log,
     media::MediaSettings,
@@ -35,6 +36,13 @@ impl World {
     }
 
     pub fn with(registration: RegistrationPolicy) -> Self {
+        Self::with_appservices(registration, Vec::new())
+    }
+
+    pub fn with_appservices(
+        registration: RegistrationPolicy,
+        appservices: Vec<Registration>,
+    ) -> Self {
         let engine = MemoryEngine::new(store::TABLES);
         let store = Store::new(Arc::new(engine.clone()), HomeserverId(1));
         let clock = ManualClock::default();
@@ -57,6 +65,7 @@ impl World {
             media: MediaSettings::in_folder("no-media"),
             turn: TurnSettings::default(),
             user_directory: Scope::Everybody,
+            appservices,
         };
         Self { services: Services::new(context, settings), clock, engine }
     }

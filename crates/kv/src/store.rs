@@ -143,12 +143,22 @@ impl Snapshot {
         &self,
         table: Table,
         prefix: &[u8],
+        row: impl FnMut(&[u8], Bytes) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.scan_range(table, prefix, &after_prefix(prefix), row)
+    }
+
+    /// All rows with keys in `from..to`, page by page, in order.
+    pub fn scan_range(
+        &self,
+        table: Table,
+        from: &[u8],
+        to: &[u8],
         mut row: impl FnMut(&[u8], Bytes) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        let to = after_prefix(prefix);
-        let mut from = Bytes::copy_from_slice(prefix);
+        let mut from = Bytes::copy_from_slice(from);
         loop {
-            let page = self.scan(table, &from, &to, false, usize::MAX)?;
+            let page = self.scan(table, &from, to, false, usize::MAX)?;
             let Some((last, _)) = page.rows.last() else { return Ok(()) };
             from = after_key(last);
             for (key, value) in page.rows {

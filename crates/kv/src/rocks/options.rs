@@ -117,10 +117,10 @@ impl Layout {
         blocks.set_index_type(BlockBasedIndexType::BinarySearch);
         blocks.set_format_version(6);
         match profile {
-            Profile::Random => point_reads(&mut blocks),
+            Profile::Random => point_reads(&mut options, &mut blocks),
             Profile::Ordered => blocks.set_block_size(16 << 10),
             Profile::Expiring { ttl_s } => {
-                point_reads(&mut blocks);
+                point_reads(&mut options, &mut blocks);
                 self.expire(&mut options, ttl_s);
             }
         }
@@ -156,8 +156,12 @@ const DICTIONARY: &str = "bottommost_compression_opts={enabled=true;level=3;\
 
 /// Bits of a Bloom filter per key: about one miss in a hundred reads a block for nothing.
 const FILTER_BITS: f64 = 10.0;
+/// The filter of a memory table, as a part of its largest size.
+const MEMORY_FILTER: f64 = 0.005;
 
-fn point_reads(blocks: &mut BlockBasedOptions) {
+fn point_reads(options: &mut Options, blocks: &mut BlockBasedOptions) {
+    options.set_memtable_whole_key_filtering(true);
+    options.set_memtable_prefix_bloom_ratio(MEMORY_FILTER);
     blocks.set_block_size(8 << 10);
     blocks.set_bloom_filter(FILTER_BITS, false);
     blocks.set_optimize_filters_for_memory(true);

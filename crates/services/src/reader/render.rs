@@ -30,11 +30,18 @@ impl RoomView<'_> {
     ) -> Result<Vec<Box<RawValue>>, StoreError> {
         let views = events.iter().map(EventView::read).collect::<Result<Vec<_>, _>>()?;
         let beside = self.beside(&views)?;
-        views.iter().map(|view| self.render_one(view, format, &beside)).collect()
+        views
+            .iter()
+            .map(|view| {
+                let membership = self.oracle.membership_at(view.stored)?;
+                self.render_one(view, format, membership, &beside)
+            })
+            .collect()
     }
 
-    /// Events of the room's state, which are shown without their history: what they replaced, and
-    /// what relates to them.
+    /// Events of the room's state, which are shown without their history: what they replaced, what
+    /// relates to them, and what the reader was to the room then ("they MAY omit it if necessary
+    /// (for example, if calculating the value is expensive"): each stands on a state of its own).
     pub fn render_state(
         &self,
         events: &[StoredEvent],
@@ -43,13 +50,14 @@ impl RoomView<'_> {
         let views = events.iter().map(EventView::read).collect::<Result<Vec<_>, _>>()?;
         let redactions = self.redactions(&views)?;
         let beside = Beside { replaced: HashMap::new(), redactions, bundles: HashMap::new() };
-        views.iter().map(|view| self.render_one(view, format, &beside)).collect()
+        views.iter().map(|view| self.render_one(view, format, None, &beside)).collect()
     }
 
     fn render_one(
         &self,
         view: &EventView<'_>,
         format: EventFormat,
+        membership: Option<Membership>,
         beside: &Beside,
     ) -> Result<Box<RawValue>, StoreError> {
         if format == EventFormat::Federation {
@@ -58,14 +66,14 @@ impl RoomView<'_> {
         let number = view.stored.number;
         let mut unsigned = Unsigned {
             age: Some(self.now_ms.saturating_sub(view.origin_server_ts)),
-            membership: self.oracle.membership_at(view.stored)?.map(membership_word),
+            membership: membership.map(membership_word),
             transaction_id: self.transaction_id(view),
             ..Unsigned::default()
         };
         if let Some(replaced) = beside.replaced.get(&number) {
             let replaced = EventView::read(replaced)?;
             unsigned.replaces_state = Some(replaced.event_id().to_owned());
-            unsigned.prev_content = Some(replaced.content.to_owned());
+            unsigned.prev_content = Some(replaced.content.to_raw());
             unsigned.prev_sender = Some(replaced.sender.into_owned());
         }
         if let Some(redaction) = beside.redactions.get(&number) {

@@ -9,8 +9,13 @@
 use ruma::{CanonicalJsonObject, CanonicalJsonValue};
 use serde_json::value::RawValue;
 
+mod cut;
+mod object;
 #[cfg(test)]
 mod tests;
+
+pub use cut::{Json, Members, NotCut};
+pub use object::RawObject;
 
 /// Why some bytes are not an object in the JSON that Matrix hashes and signs: broken syntax, a
 /// float, an integer beyond 2^53 - 1, too deep nesting, or something that is not an object.

@@ -5,7 +5,10 @@
 use std::borrow::Cow;
 
 use kv::StoreError;
-use model::room_version::RoomVersion;
+use model::{
+    canonical_json::{Json, Members, RawObject},
+    room_version::RoomVersion,
+};
 use ruma::{EventId, RoomId, ServerName, UserId};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
@@ -29,27 +32,22 @@ pub enum EventFormat {
 /// A stored event, with the fields that clients are shown; borrows the stored bytes.
 pub struct EventView<'a> {
     pub stored: &'a StoredEvent,
-    pub content: &'a RawValue,
+    pub content: Json<'a>,
     pub sender: Cow<'a, str>,
     pub event_type: Cow<'a, str>,
     pub state_key: Option<Cow<'a, str>>,
     pub origin_server_ts: u64,
-    redacts: Option<&'a RawValue>,
+    redacts: Option<Json<'a>>,
+    raw: RawFields<'a>,
     version: RoomVersion,
 }
 
-#[derive(Deserialize)]
-struct Fields<'a> {
-    #[serde(borrow)]
-    content: &'a RawValue,
-    origin_server_ts: u64,
-    #[serde(borrow)]
-    redacts: Option<&'a RawValue>,
-    #[serde(borrow)]
-    sender: Cow<'a, str>,
-    state_key: Option<Cow<'a, str>>,
-    #[serde(borrow, rename = "type")]
-    event_type: Cow<'a, str>,
+/// Fields as they are written.
+struct RawFields<'a> {
+    origin_server_ts: Json<'a>,
+    sender: Json<'a>,
+    state_key: Option<Json<'a>>,
+    event_type: Json<'a>,
 }
 
 /// What is added to an event for the one who reads it.
@@ -73,48 +71,51 @@ pub struct Unsigned<'a> {
     pub transaction_id: Option<&'a str>,
 }
 
-#[derive(Serialize)]
-struct ClientEvent<'a> {
-    content: Cow<'a, RawValue>,
-    event_id: &'a str,
-    origin_server_ts: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    redacts: Option<&'a EventId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    room_id: Option<&'a RoomId>,
-    sender: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    state_key: Option<&'a str>,
-    #[serde(rename = "type")]
-    event_type: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    unsigned: Option<&'a Unsigned<'a>>,
-}
-
-#[derive(Serialize)]
-struct StrippedEvent<'a> {
-    content: &'a RawValue,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    origin_server_ts: Option<u64>,
-    sender: &'a str,
-    state_key: &'a str,
-    #[serde(rename = "type")]
-    event_type: &'a str,
-}
+/// What an event has besides its content and `unsigned`, roughly, in bytes.
+const FRAME_BYTES: usize = 384;
 
 impl<'a> EventView<'a> {
     pub fn read(stored: &'a StoredEvent) -> Result<Self, StoreError> {
         let (version, json) = stored.pdu.split_first().ok_or_else(|| corrupt("event"))?;
         let version = RoomVersion::from_byte(*version).ok_or_else(|| corrupt("room version"))?;
-        let fields: Fields<'_> = serde_json::from_slice(json).map_err(|_| corrupt("event"))?;
-        Ok(Self {
+        let json = std::str::from_utf8(json).map_err(|_| corrupt("event"))?;
+        Self::cut(stored, version, json).ok_or_else(|| corrupt("event"))
+    }
+
+    /// Most of an event's bytes are for servers: they are passed over unread.
+    fn cut(stored: &'a StoredEvent, version: RoomVersion, json: &'a str) -> Option<Self> {
+        let [mut content, mut origin_server_ts, mut redacts] = [None; 3];
+        let [mut sender, mut state_key, mut event_type] = [None; 3];
+        for member in Members::of(json) {
+            let (key, value) = member.ok()?;
+            match key {
+                "content" => content = Some(value),
+                "origin_server_ts" => origin_server_ts = Some(value),
+                "redacts" => redacts = Some(value),
+                "sender" => sender = Some(value),
+                "state_key" => state_key = Some(value),
+                "type" => event_type = Some(value),
+                _ => {}
+            }
+        }
+        let raw = RawFields {
+            origin_server_ts: origin_server_ts?,
+            sender: sender?,
+            state_key,
+            event_type: event_type?,
+        };
+        Some(Self {
             stored,
-            content: fields.content,
-            sender: fields.sender,
-            event_type: fields.event_type,
-            state_key: fields.state_key,
-            origin_server_ts: fields.origin_server_ts,
-            redacts: fields.redacts,
+            content: content?,
+            sender: raw.sender.string()?,
+            event_type: raw.event_type.string()?,
+            state_key: match state_key {
+                Some(state_key) => Some(state_key.string()?),
+                None => None,
+            },
+            origin_server_ts: raw.origin_server_ts.number()?,
+            redacts,
+            raw,
             version,
         })
     }
@@ -144,29 +145,40 @@ impl<'a> EventView<'a> {
             return self.to_federation_json();
         }
         let redacts = self.redacts();
-        raw(&ClientEvent {
-            content: self.client_content(redacts.as_deref()),
-            event_id: self.event_id(),
-            origin_server_ts: self.origin_server_ts,
-            redacts: redacts.as_deref(),
-            room_id: (format == EventFormat::Full).then_some(room_id),
-            sender: &self.sender,
-            state_key: self.state_key.as_deref(),
-            event_type: &self.event_type,
-            unsigned,
-        })
+        let mut event = RawObject::with_capacity(self.content.get().len() + FRAME_BYTES);
+        self.put_content(&mut event, redacts.as_deref());
+        event.put_string("event_id", self.event_id());
+        event.put("origin_server_ts", self.raw.origin_server_ts);
+        if let Some(redacts) = &redacts {
+            event.put_string("redacts", redacts.as_str());
+        }
+        if format == EventFormat::Full {
+            event.put_string("room_id", room_id.as_str());
+        }
+        event.put("sender", self.raw.sender);
+        if let Some(state_key) = self.raw.state_key {
+            event.put("state_key", state_key);
+        }
+        event.put("type", self.raw.event_type);
+        if let Some(unsigned) = unsigned {
+            event.put_value("unsigned", unsigned);
+        }
+        event.finish()
     }
 
     /// The event as stripped state; `None` if it is not a state event.
     pub fn to_stripped_json(&self) -> Option<Box<RawValue>> {
-        Some(raw(&StrippedEvent {
-            content: self.content,
-            // The create event is shown with its time (MSC4311).
-            origin_server_ts: (self.event_type == "m.room.create").then_some(self.origin_server_ts),
-            sender: &self.sender,
-            state_key: self.state_key.as_deref()?,
-            event_type: &self.event_type,
-        }))
+        let state_key = self.raw.state_key?;
+        let mut event = RawObject::with_capacity(self.content.get().len() + FRAME_BYTES);
+        event.put("content", self.content);
+        // The create event is shown with its time (MSC4311).
+        if self.event_type == "m.room.create" {
+            event.put("origin_server_ts", self.raw.origin_server_ts);
+        }
+        event.put("sender", self.raw.sender);
+        event.put("state_key", state_key);
+        event.put("type", self.raw.event_type);
+        Some(event.finish())
     }
 
     fn to_federation_json(&self) -> Box<RawValue> {
@@ -195,14 +207,14 @@ impl<'a> EventView<'a> {
     /// Room version 11: "For improved compatibility with newer clients, servers should add a
     /// `redacts` property to the `content` of `m.room.redaction` events in older room versions when
     /// serving such events over the Client-Server API."
-    fn client_content(&self, redacts: Option<&EventId>) -> Cow<'a, RawValue> {
+    fn put_content(&self, event: &mut RawObject, redacts: Option<&EventId>) {
         let (Some(redacts), false) = (redacts, self.version.redacts_in_content()) else {
-            return Cow::Borrowed(self.content);
+            return event.put("content", self.content);
         };
         let content = serde_json::from_str(self.content.get());
         let mut content: serde_json::Map<String, serde_json::Value> = content.unwrap_or_default();
         content.insert("redacts".to_owned(), redacts.as_str().into());
-        Cow::Owned(raw(&content))
+        event.put_value("content", &content);
     }
 }
 

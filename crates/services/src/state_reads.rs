@@ -93,7 +93,7 @@ impl StateReads {
                 return Ok(None);
             };
             Ok(Some(match format {
-                StateFormat::Content => EventView::read(&event)?.content.to_owned(),
+                StateFormat::Content => EventView::read(&event)?.content.to_raw(),
                 StateFormat::Event => room.render_state(&[event], EventFormat::Full)?.remove(0),
             }))
         })

@@ -73,3 +73,95 @@ proptest! {
         prop_assert_eq!(parse(&bytes).unwrap(), object);
     }
 }
+
+fn any_object() -> impl Strategy<Value = CanonicalJsonObject> {
+    let leaf = prop_oneof![
+        Just(CanonicalJsonValue::Null),
+        any::<bool>().prop_map(CanonicalJsonValue::Bool),
+        any::<i32>().prop_map(|number| CanonicalJsonValue::Integer(number.into())),
+        ".{0,8}".prop_map(CanonicalJsonValue::String),
+    ];
+    let value = leaf.prop_recursive(3, 16, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(CanonicalJsonValue::Array),
+            prop::collection::btree_map(".{0,4}", inner, 0..4).prop_map(CanonicalJsonValue::Object),
+        ]
+    });
+    prop::collection::btree_map(".{0,4}", value, 0..4)
+}
+
+fn cut(json: &str) -> Result<Vec<(&str, &str)>, NotCut> {
+    Members::of(json).map(|member| member.map(|(key, value)| (key, value.get()))).collect()
+}
+
+#[test]
+fn an_object_is_cut_into_its_members_as_they_are_written() {
+    assert_eq!(cut("{}"), Ok(vec![]));
+    assert_eq!(
+        cut(r#"{"a":[1,{"b":"]}\"\\"}],"c":-5,"d":"x,\\","e":{},"f":null,"g":true}"#),
+        Ok(vec![
+            ("a", r#"[1,{"b":"]}\"\\"}]"#),
+            ("c", "-5"),
+            ("d", r#""x,\\""#),
+            ("e", "{}"),
+            ("f", "null"),
+            ("g", "true"),
+        ]),
+    );
+}
+
+#[test]
+fn what_is_no_object_is_not_cut() {
+    for json in [
+        "",
+        "{",
+        "[]",
+        "x",
+        r#"{"a":1"#,
+        r#"{"a":"1}"#,
+        r#"{"a"}"#,
+        r#"{"a":}"#,
+        r#"{"a":[}"#,
+        r#"{"a":1}x"#,
+        r#"{"a":1,}"#,
+    ] {
+        assert_eq!(cut(json).err(), Some(NotCut), "{json}");
+    }
+}
+
+#[test]
+fn a_string_is_read_with_its_escapes() {
+    let [("a", plain), ("b", escaped)] =
+        Members::of(r#"{"a":"é","b":"\"\n"}"#).map(Result::unwrap).collect::<Vec<_>>()[..]
+    else {
+        panic!("two members");
+    };
+    assert_eq!(plain.string().as_deref(), Some("é"));
+    assert_eq!(escaped.string().as_deref(), Some("\"\n"));
+    assert_eq!((plain.number(), plain.to_raw().get()), (None, "\"é\""));
+}
+
+#[test]
+fn an_object_of_pieces_is_what_they_say() {
+    assert_eq!(RawObject::with_capacity(0).finish().get(), "{}");
+    let mut object = RawObject::with_capacity(64);
+    for member in Members::of(r#"{"content":{"a":[]}}"#) {
+        object.put("content", member.unwrap().1);
+    }
+    object.put_string("sender", "\"quoted\"");
+    object.put_value("age", &5);
+    assert_eq!(object.finish().get(), r#"{"content":{"a":[]},"sender":"\"quoted\"","age":5}"#);
+}
+
+proptest! {
+    #[test]
+    fn every_object_is_cut_as_a_parser_reads_it(object in any_object()) {
+        let json = String::from_utf8(to_bytes(&object)).unwrap();
+        let members: Vec<_> = Members::of(&json).map(Result::unwrap).collect();
+        prop_assert_eq!(members.len(), object.len());
+        for ((key, value), (expected_key, expected)) in members.into_iter().zip(&object) {
+            prop_assert_eq!(serde_json::from_str::<String>(&format!("\"{key}\"")).unwrap(), expected_key.as_str());
+            prop_assert_eq!(&serde_json::from_str::<CanonicalJsonValue>(value.get()).unwrap(), expected);
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Pieces of JSON, cut out of canonical bytes without reading them.
+
+use std::borrow::Cow;
+
+use memchr::memchr2;
+use serde_json::value::RawValue;
+
+/// One value, as it is written in canonical JSON that this homeserver wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Json<'a>(&'a str);
+
+/// The members of an object in canonical JSON, in their order: the key as it is written, and the
+/// value. For what [`to_bytes`](super::to_bytes) wrote: other text is cut in the wrong places, or ends
+/// with an error.
+pub struct Members<'a> {
+    json: &'a str,
+    /// Where `{` or `,` is expected before a member, or `}`; `None` after the end.
+    at: Option<usize>,
+}
+
+/// The bytes are not an object in canonical JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotCut;
+
+impl<'a> Members<'a> {
+    pub fn of(json: &'a str) -> Self {
+        Self { json, at: Some(0) }
+    }
+
+    /// The member whose key begins at `key`, and where it is over.
+    fn cut(&self, key: usize) -> Option<((&'a str, Json<'a>), usize)> {
+        let bytes = self.json.as_bytes();
+        let key_end = string_end(bytes, key)?;
+        let value = (*bytes.get(key_end)? == b':').then_some(key_end + 1)?;
+        let end = value_end(bytes, value)?;
+        Some(((self.json.get(key + 1..key_end - 1)?, Json(self.json.get(value..end)?)), end))
+    }
+}
+
+impl<'a> Iterator for Members<'a> {
+    type Item = Result<(&'a str, Json<'a>), NotCut>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let at = self.at.take()?;
+        match (self.json.as_bytes().get(at), at) {
+            (Some(b'{'), 0) if self.json == "{}" => None,
+            (Some(b'}'), 1..) if at + 1 == self.json.len() => None,
+            (Some(b'{'), 0) | (Some(b','), 1..) => {
+                let cut = self.cut(at + 1);
+                self.at = cut.as_ref().map(|(_, end)| *end);
+                Some(cut.map(|(member, _)| member).ok_or(NotCut))
+            }
+            _ => Some(Err(NotCut)),
+        }
+    }
+}
+
+impl<'a> Json<'a> {
+    /// The value's text.
+    pub fn get(self) -> &'a str {
+        self.0
+    }
+
+    /// The string that it is.
+    pub fn string(self) -> Option<Cow<'a, str>> {
+        let inner = self.0.strip_prefix('"')?.strip_suffix('"')?;
+        if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
+            return Some(Cow::Borrowed(inner));
+        }
+        serde_json::from_str(self.0).ok().map(Cow::Owned)
+    }
+
+    /// The number that it is, if it is not negative.
+    pub fn number(self) -> Option<u64> {
+        self.0.parse().ok()
+    }
+
+    pub fn to_raw(self) -> Box<RawValue> {
+        super::object::into_raw(self.0.to_owned())
+    }
+}
+
+/// Where the string that begins at `start` is over.
+fn string_end(bytes: &[u8], start: usize) -> Option<usize> {
+    let mut at = (*bytes.get(start)? == b'"').then_some(start + 1)?;
+    loop {
+        at += memchr2(b'"', b'\\', bytes.get(at..)?)?;
+        if bytes[at] == b'"' {
+            return Some(at + 1);
+        }
+        at += 2;
+    }
+}
+
+/// Where the value that begins at `start` is over.
+fn value_end(bytes: &[u8], start: usize) -> Option<usize> {
+    let (mut at, mut depth) = (start, 0_usize);
+    loop {
+        match *bytes.get(at)? {
+            b'"' => at = string_end(bytes, at)?,
+            b'{' | b'[' => {
+                depth += 1;
+                at += 1;
+                continue;
+            }
+            b'}' | b']' if depth > 0 => {
+                depth -= 1;
+                at += 1;
+            }
+            // The end of the object, behind a number or a word.
+            b',' | b'}' if depth == 0 && at > start => return Some(at),
+            b',' | b'}' | b']' if depth == 0 => return None,
+            _ => {
+                at += 1;
+                continue;
+            }
+        }
+        if depth == 0 {
+            return Some(at);
+        }
+    }
+}

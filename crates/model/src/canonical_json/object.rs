@@ -1,0 +1,59 @@
+//! Writing an object out of pieces that are JSON already.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::{Json, write_string};
+
+/// An object that is being written, member by member.
+pub struct RawObject(Vec<u8>);
+
+impl RawObject {
+    /// An empty object; `capacity`: about how many bytes it will have.
+    pub fn with_capacity(capacity: usize) -> Self {
+        Self(Vec::with_capacity(capacity))
+    }
+
+    pub fn put(&mut self, key: &'static str, value: Json<'_>) {
+        self.key(key);
+        self.0.extend_from_slice(value.get().as_bytes());
+    }
+
+    pub fn put_string(&mut self, key: &'static str, value: &str) {
+        self.key(key);
+        write_string(value, &mut self.0);
+    }
+
+    /// A value that cannot fail to become JSON: a struct, or a map with string keys.
+    pub fn put_value(&mut self, key: &'static str, value: &impl Serialize) {
+        self.key(key);
+        serde_json::to_writer(&mut self.0, value)
+            .unwrap_or_else(|error| panic!("a value did not become JSON: {error}"));
+    }
+
+    pub fn finish(mut self) -> Box<RawValue> {
+        if self.0.is_empty() {
+            self.0.push(b'{');
+        }
+        self.0.push(b'}');
+        // Only text was put in.
+        into_raw(String::from_utf8(self.0).unwrap_or_else(|error| panic!("{error}")))
+    }
+
+    fn key(&mut self, key: &'static str) {
+        self.0.push(if self.0.is_empty() { b'{' } else { b',' });
+        self.0.push(b'"');
+        self.0.extend_from_slice(key.as_bytes());
+        self.0.extend_from_slice(b"\":");
+    }
+}
+
+/// Text that is one JSON value without space around it. To read it once more would take longer than
+/// all else that is done for an event.
+#[allow(unsafe_code, reason = "there is no other way to a `RawValue` that does not read it")]
+pub(super) fn into_raw(json: String) -> Box<RawValue> {
+    // SAFETY: the callers pass what a `Json` holds, or an object that they made of keys without
+    // special characters, of what `Json`s hold, and of what serde_json wrote. A `Json` is made by
+    // `Members` alone, out of canonical JSON.
+    unsafe { RawValue::from_string_unchecked(json) }
+}

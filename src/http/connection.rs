@@ -1,13 +1,15 @@
-//! One connection: perhaps a TLS handshake, then HTTP/1.1 or HTTP/2.
+//! One connection: perhaps a TLS handshake, then HTTP/1.1, or HTTP/2 if the handshake chose it.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, pin::Pin, time::Duration};
 
 use axum::{Router, body::Body};
-use hyper::{Request, body::Incoming, service::service_fn};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::conn::auto,
+use hyper::{
+    Request,
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::{HttpService, service_fn},
 };
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -42,55 +44,77 @@ pub(super) async fn serve(socket: TcpStream, peer: SocketAddr, shared: Shared) {
     let _ = socket.set_nodelay(true);
     let Shared { router, tls, drain, .. } = shared;
     let Some(acceptor) = tls else {
-        return http(socket, Connection { peer, tls: None }, router, drain).await;
+        let service = service(Connection { peer, tls: None }, router);
+        let serving = http1().serve_connection(io(socket), service);
+        return run(serving, http1::Connection::graceful_shutdown, drain).await;
     };
     match Box::pin(timeout(HANDSHAKE_TIME_MAX, acceptor.accept(socket))).await {
         Ok(Ok(socket)) => {
-            let name = socket.get_ref().1.server_name().map(str::to_lowercase);
-            // In a box, so that connections without TLS do not take the room of one with it.
-            Box::pin(http(socket, Connection { peer, tls: Some(name) }, router, drain)).await;
+            let session = socket.get_ref().1;
+            let name = session.server_name().map(str::to_lowercase);
+            let is_http2 = session.alpn_protocol() == Some(b"h2");
+            let service = service(Connection { peer, tls: Some(name) }, router);
+            // In boxes, so that connections without TLS do not take the room of one with it.
+            if is_http2 {
+                let serving = http2().serve_connection(io(socket), service);
+                Box::pin(run(serving, http2::Connection::graceful_shutdown, drain)).await;
+            } else {
+                let serving = http1().serve_connection(io(socket), service);
+                Box::pin(run(serving, http1::Connection::graceful_shutdown, drain)).await;
+            }
         }
         Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
         Err(_) => tracing::debug!("TLS handshake took too long"),
     }
 }
 
-async fn http(
-    socket: impl AsyncRead + AsyncWrite + Send + 'static,
+fn io<S: AsyncRead + AsyncWrite>(socket: S) -> TokioIo<WriteDeadline<S>> {
+    TokioIo::new(WriteDeadline::new(socket))
+}
+
+fn service(
     connection: Connection,
     router: Router,
-    drain: CancellationToken,
-) {
-    let service = service_fn(move |request: Request<Incoming>| {
+) -> impl HttpService<Incoming, ResBody = Body, Error = Infallible, Future: Send> {
+    service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(connection.clone());
         router.clone().oneshot(request)
-    });
-    let builder = protocol();
-    let serving = builder.serve_connection(TokioIo::new(WriteDeadline::new(socket)), service);
+    })
+}
+
+/// Serves a connection to its end; `stop` lets it end after the requests in progress.
+async fn run<C: Future<Output = hyper::Result<()>>>(
+    serving: C,
+    stop: fn(Pin<&mut C>),
+    drain: CancellationToken,
+) {
     let mut serving = std::pin::pin!(serving);
     let result = tokio::select! {
         result = serving.as_mut() => result,
         () = drain.cancelled() => {
-            serving.as_mut().graceful_shutdown();
+            stop(serving.as_mut());
             serving.await
         }
     };
     if let Err(error) = result {
-        tracing::debug!(error, "connection ended early");
+        tracing::debug!(%error, "connection ended early");
     }
 }
 
-fn protocol() -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+fn http1() -> http1::Builder {
+    let mut builder = http1::Builder::new();
     builder
-        .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME_MAX)
         .max_headers(HEADERS_MAX)
         .max_buf_size(HEAD_BYTES_MAX);
     builder
-        .http2()
+}
+
+fn http2() -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
         .timer(TokioTimer::new())
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIME_MAX)

@@ -53,14 +53,9 @@ pub(crate) async fn sync_events(
     let (user, device) = (&caller.user_id, caller.device());
     let presences = &app.services.presences;
     presences.syncs(user, device, parameters.set_presence, parameters.timeout).await?;
-    let syncs = &app.services.syncs;
-    let answer = tokio::select! {
-        answer = syncs.sync(reader(&caller), query.clone()) => answer?,
-        // The homeserver stops: its clients are sent away with what there is.
-        () = app.drain.cancelled() => {
-            syncs.sync(reader(&caller), SyncQuery { timeout: Duration::ZERO, ..query }).await?
-        }
-    };
+    // When the homeserver stops, its clients are sent away with what there is.
+    let stop = app.drain.cancelled();
+    let answer = app.services.syncs.sync(reader(&caller), query, stop).await?;
     Ok(Json(answer))
 }
 

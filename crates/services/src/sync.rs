@@ -103,8 +103,13 @@ impl Syncs {
     }
 
     /// Answers at once if there is something to tell, if the device begins anew, or if it asks for
-    /// the full state; otherwise waits for something until the timeout.
-    pub async fn sync(&self, reader: Reader, query: SyncQuery) -> Result<SyncAnswer, SyncError> {
+    /// the full state; otherwise waits for something until the timeout, or until `stop`.
+    pub async fn sync(
+        &self,
+        reader: Reader,
+        query: SyncQuery,
+        stop: impl Future<Output = ()>,
+    ) -> Result<SyncAnswer, SyncError> {
         let deadline = Instant::now() + query.timeout.min(TIMEOUT_MAX);
         let since = query.since.as_deref().map(str::parse::<SyncToken>).transpose();
         let since = since.map_err(|_| SyncError::BadToken)?;
@@ -112,6 +117,7 @@ impl Syncs {
         let mut bell = self.inboxes.bell(reader.user.localpart());
         let mut ephemeral = self.ephemeral();
         let (reader, query) = (Arc::new(reader), Arc::new(query));
+        let mut stop = std::pin::pin!(stop);
         loop {
             // The bell is read before the position: what happens after is rung for again.
             let rung = *bell.borrow_and_update();
@@ -125,14 +131,16 @@ impl Syncs {
                 return Err(SyncError::LoggedOut);
             }
             if let Some(position) = acknowledged {
-                self.forget_messages(&reader, position).await?;
+                // In a box: many wait, and few have messages to forget.
+                Box::pin(self.forget_messages(&reader, position)).await?;
             }
             if !answer.is_empty() || !waits {
                 return Ok(answer);
             }
-            let news = self.news(reader.user.localpart(), &mut bell, &mut ephemeral);
-            if tokio::time::timeout_at(deadline, news).await.is_err() {
-                return Ok(answer);
+            tokio::select! {
+                () = self.news(reader.user.localpart(), &mut bell, &mut ephemeral) => {}
+                () = tokio::time::sleep_until(deadline) => return Ok(answer),
+                () = &mut stop => return Ok(answer),
             }
         }
     }

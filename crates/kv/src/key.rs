@@ -7,10 +7,11 @@
 mod tests;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
-/// Builds a key part by part.
+/// Builds a key part by part. Most keys are short, and are built without asking for memory.
 #[derive(Clone, Debug, Default)]
-pub struct KeyWriter(Vec<u8>);
+pub struct KeyWriter(SmallVec<[u8; 128]>);
 
 impl KeyWriter {
     pub fn new() -> Self {
@@ -53,7 +54,7 @@ impl KeyWriter {
     }
 
     pub fn finish(self) -> Bytes {
-        self.0.into()
+        Bytes::copy_from_slice(&self.0)
     }
 }
 

@@ -6,7 +6,7 @@
 //! that comes before its event waits here, too.
 
 use bytes::Bytes;
-use kv::{Batch, KeyReader, KeyWriter, Op, Snapshot, StoreError};
+use kv::{Batch, KeyReader, KeyWriter, Op, Snapshot, StoreError, after_prefix};
 use model::{EventNumber, RoomNumber, pdu::Pdu};
 use ruma::{EventId, OwnedEventId, UserId};
 use serde::{Deserialize, Serialize};
@@ -118,12 +118,17 @@ pub fn redactions_of(
 }
 
 /// For each event, whether something that is bundled with it (a thread, an edit, a reference) may
-/// relate to it; one round trip.
+/// relate to it; two round trips.
 pub fn bundled<'a>(
     snapshot: &Snapshot,
     room: RoomNumber,
     parents: impl Iterator<Item = &'a EventId>,
 ) -> Result<Vec<bool>, StoreError> {
+    let prefix = KeyWriter::new().u64(room.0).u8(BUNDLED).finish();
+    // Of many rooms this is all there is to ask.
+    if snapshot.scan(RELATION, &prefix, &after_prefix(&prefix), false, 1)?.rows.is_empty() {
+        return Ok(parents.map(|_| false).collect());
+    }
     let keys: Vec<Bytes> = parents.map(|parent| bundled_key(room, parent)).collect();
     Ok(snapshot.multi_get(RELATION, &keys)?.into_iter().map(|row| row.is_some()).collect())
 }

@@ -36,8 +36,9 @@ impl RawObject {
             self.0.push(b'{');
         }
         self.0.push(b'}');
-        // Only text was put in.
-        into_raw(String::from_utf8(self.0).unwrap_or_else(|error| panic!("{error}")))
+        // Only text was put in. A copy of the right size costs less than making the buffer fit.
+        let text = std::str::from_utf8(&self.0).unwrap_or_else(|error| panic!("{error}"));
+        into_raw(text.to_owned())
     }
 
     fn key(&mut self, key: &'static str) {

@@ -54,7 +54,8 @@ impl Eyes {
             timeout: Duration::ZERO,
         };
         let reader = Reader { user: user.clone(), device: None };
-        let answer = running.federation.services.syncs.sync(reader, query).await;
+        let syncs = &running.federation.services.syncs;
+        let answer = syncs.sync(reader, query, std::future::pending()).await;
         let answer = serde_json::to_value(answer.expect("an answer")).expect("JSON");
         let mut all = self.0.lock();
         let seen = all.entry(user.clone()).or_default();

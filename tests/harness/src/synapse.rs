@@ -91,6 +91,7 @@ fn without_limits() -> Value {
         "rc_room_creation": free,
         "rc_joins_per_room": free,
         "rc_media_create": free,
+        "rc_presence": { "per_user": free },
         "rc_login": { "address": free, "account": free, "failed_attempts": free },
         "rc_joins": { "local": free, "remote": free },
         "rc_invites": { "per_room": free, "per_user": free, "per_issuer": free },

@@ -19,15 +19,15 @@ pub fn cases() -> Vec<Case> {
     ]
 }
 
-const TOKEN: &str = "what the bridge knows";
+const TOKEN: &str = "what-the-bridge-knows";
 
-/// A company with an appservice that has all users that begin with `_bridge_`, and aliases too.
+/// A company with an appservice that has all users that begin with `bridge_`, and aliases too.
 async fn bridged(stage: &Stage) -> (Company, harness::Server) {
     let appservice = Appservice {
         as_token: TOKEN.into(),
         sender: "the-bridge-user".into(),
-        users: "@_bridge_.*".into(),
-        aliases: "#_bridge_.*".into(),
+        users: "@bridge_.*".into(),
+        aliases: "#bridge_.*".into(),
     };
     let options = Options { appservice: Some(appservice), ..Options::default() };
     let server = stage.process_with(options).await;
@@ -67,7 +67,7 @@ async fn bridge_user_joins(stage: Stage) {
 async fn masks(stage: Stage) {
     let (company, _server) = bridged(&stage).await;
     let alice = company.person("alice").await;
-    let (ghost, stranger) = (company.user_id("_bridge_ghost"), alice.user_id.clone());
+    let (ghost, stranger) = (company.user_id("bridge_ghost"), alice.user_id.clone());
     let whoami = |user: Option<&str>| bridge(&company, Method::GET, &["account", "whoami"], user);
     stage
         .row("its own user is there", async {
@@ -78,12 +78,12 @@ async fn masks(stage: Stage) {
     stage
         .row("it registers users of its own, and no others", async {
             whoami(Some(&ghost)).answer().await.refused(403, "M_FORBIDDEN");
-            let made = register(&company, TOKEN, "_bridge_ghost").await.ok();
+            let made = register(&company, TOKEN, "bridge_ghost").await.ok();
             assert_eq!((&made["user_id"], made.get("access_token")), (&json!(ghost), None));
             register(&company, TOKEN, "somebody").await.refused(400, "M_EXCLUSIVE");
-            register(&company, "no token", "_bridge_2").await.refused(401, "M_UNKNOWN_TOKEN");
+            register(&company, "another-token", "bridge_2").await.refused(401, "M_UNKNOWN_TOKEN");
             let body = json!({
-                "username": "_bridge_3", "password": "a good password",
+                "username": "bridge_3", "password": "a good password",
                 "auth": { "type": "m.login.dummy" },
             });
             company.post(&["register"], &body).answer().await.refused(400, "M_EXCLUSIVE");
@@ -108,19 +108,19 @@ async fn masks(stage: Stage) {
         .row("its users log in without a password", async {
             let body = json!({
                 "type": "m.login.application_service",
-                "identifier": { "type": "m.id.user", "user": "_bridge_ghost" },
+                "identifier": { "type": "m.id.user", "user": "bridge_ghost" },
             });
             let session = company.post(&["login"], &body).token(TOKEN).ok().await;
             let ghost = company.logged_in(&session);
             assert_eq!(ghost.get(&["account", "whoami"]).ok().await["user_id"], ghost.user_id);
-            let refused = company.post(&["login"], &body).token("no token").answer().await;
+            let refused = company.post(&["login"], &body).token("another-token").answer().await;
             assert!(refused.status.is_client_error(), "{refused}");
         })
         .await;
     stage
         .row("its aliases are its own", async {
             let room = public_room(&alice).await;
-            let alias = format!("#_bridge_hall:{}", company.name);
+            let alias = format!("#bridge_hall:{}", company.name);
             let body = json!({ "room_id": room });
             let path = ["directory", "room", alias.as_str()];
             alice.put(&path, &body).answer().await.refused(400, "M_EXCLUSIVE");

@@ -6,7 +6,7 @@ use crate::{
     stage::Stage,
     words::{each, list, sync, text},
 };
-use harness::View;
+use harness::{View, eventually};
 use serde_json::json;
 
 pub fn cases() -> Vec<Case> {
@@ -43,4 +43,16 @@ async fn timeline_gap(stage: Stage) {
             })
             .await;
     }
+    stage
+        .row("who pages back is told what filled the gap", async {
+            eventually("every line", async || {
+                let shown = alice.history(&room).await;
+                let shown = each(&shown, "event_id");
+                let wanted = lines.iter().chain([&known, &last.id]);
+                let times = |id: &String| shown.iter().filter(|one| *one == id).count();
+                wanted.map(times).all(|times| times == 1).then_some(())
+            })
+            .await;
+        })
+        .await;
 }

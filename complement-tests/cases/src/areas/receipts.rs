@@ -5,13 +5,14 @@ use crate::{
     stage::Stage,
     words::{list, public_room, sync, text},
 };
-use harness::{Account, View};
+use harness::{Account, View, eventually};
 use serde_json::{Value, json};
 
 pub fn cases() -> Vec<Case> {
     vec![
         case("TestRoomReceipts", receipts),
         case("TestRoomReadMarkers", read_markers),
+        case("TestThreadReceiptsInSyncMSC4102", of_thread_and_room),
         case("TestTyping", typing),
         case("TestLeakyTyping", leaky_typing),
     ]
@@ -59,6 +60,30 @@ async fn receipts(stage: Stage) {
             assert_eq!(call.answer().await.status, 400);
         })
         .await;
+}
+
+/// Of two receipts for one event, that for the whole room is told, also to other companies: that for
+/// the thread says less.
+async fn of_thread_and_room(stage: Stage) {
+    let (alice, bob) = stage.partners().await;
+    let (_, here) = alice.user_id.split_once(':').expect("a server");
+    let room = public_room(&alice).await;
+    bob.join(&room, &[here]).await;
+    let root = alice.say(&room, "a root").await;
+    let relation = json!({ "rel_type": "m.thread", "event_id": root });
+    let reply = json!({ "msgtype": "m.text", "body": "a reply", "m.relates_to": relation });
+    let reply = alice.send(&room, "m.room.message", &reply).await;
+    for body in [json!({}), json!({ "thread_id": root })] {
+        alice.post(&["rooms", &room, "receipt", "m.read", &reply], &body).ok().await;
+    }
+    for who in [&alice, &bob] {
+        eventually(&format!("{} is told the receipt for the room", who.user_id), async || {
+            let told = ephemeral(&sync(who, &[]).await, &room, "m.receipt")?;
+            let receipt = &told["content"][&reply]["m.read"][&alice.user_id];
+            (receipt["ts"].is_u64() && receipt.get("thread_id").is_none()).then_some(())
+        })
+        .await;
+    }
 }
 
 async fn read_markers(stage: Stage) {

@@ -129,12 +129,16 @@ async fn local_user(stage: Stage, rule: Rule) {
         alice.state_content(&chamber, "m.room.power_levels", "").await.expect("levels");
     levels["invite"] = json!(50);
     alice.set_state(&chamber, "m.room.power_levels", "", &levels).await;
-    for person in [&bob, &carol] {
+    for (person, via) in [(&bob, &here.name), (&carol, &there.name)] {
+        let early = enter(person, &chamber, &[via]).await;
+        assert!(early.status.is_client_error(), "{early}");
         person.join(&hall, &[&here.name]).await;
         becomes(&alice, &hall, person, "join").await;
-        enter(person, &chamber, &[&here.name]).await.ok();
+        // Carol names her own server only, which has to find the other one by itself.
+        enter(person, &chamber, &[via]).await.ok();
         becomes(&alice, &chamber, person, "join").await;
         assert_eq!(voucher(&alice, &chamber, person).await, alice.user_id);
+        becomes(&bob, &chamber, person, "join").await;
     }
 }
 

@@ -29,8 +29,11 @@ pub(crate) struct Parameters {
     since: Option<String>,
     #[serde(default)]
     full_state: bool,
-    #[serde(default, alias = "org.matrix.msc4222.use_state_after")]
+    #[serde(default)]
     use_state_after: bool,
+    /// The same, by its name from before it was a part of the specification. Clients send both.
+    #[serde(default, rename = "org.matrix.msc4222.use_state_after")]
+    use_state_after_as_proposed: bool,
     #[serde(default)]
     timeout: u64,
     #[serde(default)]
@@ -47,7 +50,7 @@ pub(crate) async fn sync_events(
         filter: filter(&app, &caller, parameters.filter.as_deref()).await?,
         since: parameters.since.filter(|since| !since.is_empty()),
         full_state: parameters.full_state,
-        use_state_after: parameters.use_state_after,
+        use_state_after: parameters.use_state_after || parameters.use_state_after_as_proposed,
         timeout: Duration::from_millis(parameters.timeout),
     };
     let (user, device) = (&caller.user_id, caller.device());
@@ -56,7 +59,8 @@ pub(crate) async fn sync_events(
     // When the homeserver stops, its clients are sent away with what there is.
     let stop = app.drain.cancelled();
     let answer = app.services.syncs.sync(reader(&caller), query, stop).await?;
-    Ok(Json(answer))
+    let by_older_name = parameters.use_state_after_as_proposed && !parameters.use_state_after;
+    Ok(Json(if by_older_name { answer.with_state_after_as_proposed() } else { answer }))
 }
 
 /// "The server will detect whether it is an ID or a JSON object by whether the first character is a

@@ -170,3 +170,21 @@ async fn a_device_that_is_logged_out_is_told_nothing_more() {
     let ((status, body), _) = tokio::join!(waiting, leaving);
     assert_eq!((status.as_u16(), &body["errcode"]), (401, &json!("M_UNKNOWN_TOKEN")));
 }
+
+#[tokio::test]
+async fn the_state_after_a_timeline_has_the_name_by_which_it_was_asked_for() {
+    let case = Case::new().await;
+    let (stable, proposed) = ("use_state_after=true", "org.matrix.msc4222.use_state_after=true");
+    let names = ["state", "state_after", "org.matrix.msc4222.state_after"];
+    for (query, name) in [
+        ("", names[0]),
+        (stable, names[1]),
+        (proposed, names[2]),
+        (&*format!("{stable}&{proposed}"), names[1]),
+    ] {
+        let answer = case.sync(&case.alice, query).await;
+        let room = &answer["rooms"]["join"][&case.room];
+        let told: Vec<_> = names.iter().filter(|name| room.get(**name).is_some()).collect();
+        assert_eq!(told, [&name], "{query}");
+    }
+}

@@ -73,6 +73,9 @@ pub enum State {
     Before(Events),
     #[serde(rename = "state_after")]
     After(Events),
+    /// The same, by its name from before it was a part of the specification (MSC4222).
+    #[serde(rename = "org.matrix.msc4222.state_after")]
+    AfterAsProposed(Events),
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -113,6 +116,18 @@ pub struct DeviceLists {
 }
 
 impl SyncAnswer {
+    /// For clients that look for the state after a timeline under its older name only.
+    pub fn with_state_after_as_proposed(mut self) -> Self {
+        let joined = self.rooms.join.values_mut().map(|room| &mut room.state);
+        let left = self.rooms.leave.values_mut().map(|room| &mut room.state);
+        for state in joined.chain(left) {
+            if let State::After(events) = state {
+                *state = State::AfterAsProposed(std::mem::take(events));
+            }
+        }
+        self
+    }
+
     /// Whether there is nothing that a client waits for.
     pub fn is_empty(&self) -> bool {
         self.rooms.is_empty()
@@ -141,7 +156,9 @@ impl Events {
 impl State {
     pub fn events(&self) -> &[Box<RawValue>] {
         match self {
-            Self::Before(events) | Self::After(events) => &events.events,
+            Self::Before(events) | Self::After(events) | Self::AfterAsProposed(events) => {
+                &events.events
+            }
         }
     }
 }

@@ -1,4 +1,6 @@
-//! The commits that wait for the committer, in the order in which they were submitted.
+//! The commits that wait for the committer: each homeserver's in the order in which they were
+//! submitted, the homeservers by turns. However much one of them writes, what another submits is in
+//! the next group.
 
 use std::{
     collections::{HashMap, VecDeque, hash_map::Entry},
@@ -41,7 +43,7 @@ impl Job {
         }
     }
 
-    fn names(&self) -> Option<(HomeserverId, BatchId)> {
+    pub fn names(&self) -> Option<(HomeserverId, BatchId)> {
         match self {
             Self::Commit { homeserver, batch, .. } => Some((*homeserver, batch.id)),
             _ => None,
@@ -59,15 +61,24 @@ pub(super) struct Queue {
 
 #[derive(Default)]
 struct State {
-    jobs: VecDeque<(Job, usize)>,
+    /// What waits, by homeserver; no line is empty.
+    lines: HashMap<HomeserverId, Line>,
+    /// The homeservers with a line. The first one is served next.
+    turns: VecDeque<HomeserverId>,
+    /// Of all lines.
     bytes: usize,
-    /// Of these, by homeserver.
-    bytes_of: HashMap<HomeserverId, usize>,
     /// The batches that the committer works on.
     taken: Vec<(HomeserverId, BatchId)>,
     /// The batches that a failed write left undecided.
     undecided: Vec<(HomeserverId, BatchId)>,
     closed: bool,
+}
+
+/// What waits of one homeserver.
+#[derive(Default)]
+struct Line {
+    jobs: VecDeque<(Job, usize)>,
+    bytes: usize,
 }
 
 impl State {
@@ -77,7 +88,7 @@ impl State {
         bytes: usize,
         bytes_max: usize,
     ) -> Option<&'static str> {
-        let own = self.bytes_of.get(&homeserver).copied().unwrap_or(0);
+        let own = self.lines.get(&homeserver).map_or(0, |line| line.bytes);
         if self.closed {
             Some("the store is closed")
         } else if own > 0 && own + bytes > bytes_max / 2 {
@@ -89,14 +100,32 @@ impl State {
         }
     }
 
-    fn left(&mut self, homeserver: HomeserverId, bytes: usize) {
-        self.bytes -= bytes;
-        if let Entry::Occupied(mut own) = self.bytes_of.entry(homeserver) {
-            *own.get_mut() -= bytes;
-            if *own.get() == 0 {
-                own.remove();
+    fn push(&mut self, job: Job, bytes: usize) {
+        let homeserver = job.homeserver();
+        let line = match self.lines.entry(homeserver) {
+            Entry::Occupied(line) => line.into_mut(),
+            Entry::Vacant(line) => {
+                self.turns.push_back(homeserver);
+                line.insert(Line::default())
             }
+        };
+        line.jobs.push_back((job, bytes));
+        line.bytes += bytes;
+        self.bytes += bytes;
+    }
+
+    /// The next job, if it has no more bytes than this.
+    fn pop(&mut self, bytes_max: usize) -> Option<(Job, usize)> {
+        let Entry::Occupied(mut line) = self.lines.entry(*self.turns.front()?) else { return None };
+        let (job, bytes) = line.get_mut().jobs.pop_front_if(|(_, bytes)| *bytes <= bytes_max)?;
+        line.get_mut().bytes -= bytes;
+        self.bytes -= bytes;
+        self.turns.rotate_left(1);
+        if line.get().jobs.is_empty() {
+            line.remove();
+            self.turns.pop_back();
         }
+        Some((job, bytes))
     }
 }
 
@@ -125,10 +154,8 @@ impl Queue {
             drop(state);
             return job.refuse(CommitError::Unavailable { why: why.into() });
         }
-        *state.bytes_of.entry(job.homeserver()).or_default() += bytes;
-        state.bytes += bytes;
-        state.jobs.push_back((job, bytes));
-        let was_empty = state.jobs.len() == 1;
+        let was_empty = state.turns.is_empty();
+        state.push(job, bytes);
         drop(state);
         if was_empty {
             self.filled.notify_one();
@@ -139,7 +166,7 @@ impl Queue {
     /// group may hold.
     pub fn take(&self, patience: Option<Duration>) -> Work {
         let mut state = self.state.lock();
-        while state.jobs.is_empty() {
+        while state.turns.is_empty() {
             if state.closed {
                 return Work::Closed;
             }
@@ -152,14 +179,11 @@ impl Queue {
                 }
             }
         }
-        let mut group = Vec::with_capacity(state.jobs.len());
-        let mut group_bytes = 0;
-        while let Some((_, bytes)) = state.jobs.front()
-            && (group.is_empty() || group_bytes + bytes <= GROUP_BYTES_MAX)
-        {
-            let Some((job, bytes)) = state.jobs.pop_front() else { break };
-            state.left(job.homeserver(), bytes);
-            group_bytes += bytes;
+        let mut group = Vec::new();
+        // One batch always fits.
+        let mut bytes_left = usize::MAX;
+        while let Some((job, bytes)) = state.pop(bytes_left) {
+            bytes_left = bytes_left.min(GROUP_BYTES_MAX).saturating_sub(bytes);
             state.taken.extend(job.names());
             group.push(job);
         }
@@ -187,7 +211,10 @@ impl Queue {
         let name = (homeserver, id);
         state.taken.contains(&name)
             || state.undecided.contains(&name)
-            || state.jobs.iter().any(|(job, _)| job.names() == Some(name))
+            || state
+                .lines
+                .get(&homeserver)
+                .is_some_and(|line| line.jobs.iter().any(|(job, _)| job.names() == Some(name)))
     }
 
     /// Refuses new jobs; those that wait are still done.

@@ -61,6 +61,37 @@ fn one_homeserver_cannot_fill_the_queue_for_the_others() {
     assert!(push(ACME).try_recv().is_err());
 }
 
+#[test]
+fn a_homeserver_with_a_thousand_commits_keeps_anothers_waiting_for_no_more_than_one_group() {
+    let queue = Queue::new(256 << 20);
+    let push = |homeserver, id| {
+        let (reply, _) = oneshot::channel();
+        let batch = Batch::new(BatchId(id));
+        queue.push(Job::Commit { homeserver, batch, reply }, 50_000);
+    };
+    let group = || match queue.take(None) {
+        Work::Group(jobs) => jobs.iter().filter_map(Job::names).collect::<Vec<_>>(),
+        Work::Idle | Work::Closed => panic!("no group"),
+    };
+    (0..1_000).for_each(|id| push(ACME, id));
+    let first = group();
+    assert!(first.len() < 100, "{} in one group", first.len());
+    // The first group is at the disk. Whatever comes now is in the next one, in order.
+    let globex: Vec<_> = (0..3).map(|id| (GLOBEX, BatchId(id))).collect();
+    (0..3).for_each(|id| push(GLOBEX, id));
+    let second = group();
+    let of = |homeserver: HomeserverId, group: &[(HomeserverId, BatchId)]| {
+        group.iter().filter(|name| name.0 == homeserver).copied().collect::<Vec<_>>()
+    };
+    assert_eq!(of(GLOBEX, &second), globex);
+    // And nobody loses anything, nor his order.
+    let mut acme = [of(ACME, &first), of(ACME, &second)].concat();
+    while acme.len() < 1_000 {
+        acme.extend(group());
+    }
+    assert_eq!(acme, (0..1_000).map(|id| (ACME, BatchId(id))).collect::<Vec<_>>());
+}
+
 const GLOBEX: HomeserverId = HomeserverId(8);
 
 #[test]

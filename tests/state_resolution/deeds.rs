@@ -68,6 +68,13 @@ pub fn foundation(rng: &mut StdRng, version: RoomVersion) -> Vec<Deed> {
         if has_creators || rng.random_bool(0.5) {
             users.remove(PEOPLE[2]);
         }
+        if rng.random_bool(0.5) {
+            for name in DEFAULTS {
+                levels[name] = json!(if name == "users_default" { 0 } else { 50 });
+            }
+            levels["invite"] = json!(0);
+            levels["events_default"] = json!(0);
+        }
         deeds.push(Deed::state(alice, "m.room.power_levels", "", levels));
     }
     let rule = *["public", "public", "public", "invite", "knock"].choose(rng).expect("a rule");
@@ -172,35 +179,53 @@ fn join_rules(rng: &mut StdRng, version: RoomVersion) -> Value {
 /// The present power levels with something changed.
 fn levels(rng: &mut StdRng, version: RoomVersion, now: Option<&Pdu>) -> Value {
     let mut levels: Value = now.and_then(Pdu::content_as).unwrap_or_else(|| json!({}));
+    let complete = is_complete(&levels);
     for _ in 0..rng.random_range(1..3) {
         let level = level(rng, version);
-        let user = match rng.random_bool(0.01) {
-            true => *[
-                "bob",
-                "@bob",
-                "@bob:",
-                "@Bob:one.example",
-                "@b b:one.example",
-                "@:one.example",
-                "@bob:one:example:1",
-                "@bob:one..example",
-            ]
-            .choose(rng)
-            .expect("a name"),
-            false => *PEOPLE.choose(rng).expect("people"),
-        };
         match rng.random_range(0..12) {
-            0..6 => levels["users"][user] = level,
+            0..6 => levels["users"][named(rng)] = level,
             6 => {
+                let user = *PEOPLE.choose(rng).expect("people");
                 let users = levels.get_mut("users").and_then(Value::as_object_mut);
                 users.and_then(|users| users.remove(user));
             }
-            7..9 => levels[*DEFAULTS.choose(rng).expect("a level")] = level,
-            9..11 => levels["events"][*TYPES.choose(rng).expect("a type")] = level,
+            7..9 => {
+                let name = *DEFAULTS.choose(rng).expect("a level");
+                match (complete, name) {
+                    (false, "redact") => {}
+                    (false, "state_default") => levels[name] = high(rng),
+                    _ => levels[name] = level,
+                }
+            }
+            9..11 => {
+                let name = *TYPES.choose(rng).expect("a type");
+                let unsafe_type = !complete && name == "m.room.power_levels";
+                levels["events"][name] = if unsafe_type { high(rng) } else { level };
+            }
             _ => levels["notifications"]["room"] = level,
         }
     }
     levels
+}
+
+/// Whether every level is there, as it stays. In other rooms one needs 50 to change levels: whoever has
+/// less and adds or removes a level is judged by its default by ruma (and Dendrite), and not at all by
+/// Synapse, and the specification can be read either way.
+fn is_complete(levels: &Value) -> bool {
+    levels.get("redact").is_some()
+}
+
+fn high(rng: &mut StdRng) -> Value {
+    json!(*[50, 75, 100].choose(rng).expect("a level"))
+}
+
+/// Somebody, and sometimes a name that is no user id, or is one to Synapse only.
+fn named(rng: &mut StdRng) -> &'static str {
+    let odd = ["bob", "@bob", "@bob:", "@b b:one.example", "@:one.example", "@bob:one:example:1"];
+    match rng.random_bool(0.01) {
+        true => odd.choose(rng).expect("a name"),
+        false => PEOPLE.choose(rng).expect("people"),
+    }
 }
 
 fn level(rng: &mut StdRng, version: RoomVersion) -> Value {

@@ -15,4 +15,8 @@ mod tap;
 mod theatre;
 mod words;
 
+// The peer and what it needs are also lent to the load generator.
+pub use peer::{Event, Peer, Room};
 pub use runner::main;
+pub use stage::Company;
+pub use tap::Wire;

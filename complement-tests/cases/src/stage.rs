@@ -35,6 +35,13 @@ pub struct Company {
     http: Http,
 }
 
+impl Company {
+    /// A homeserver that stands for itself, outside of any case.
+    pub fn at(name: &str, http: Http) -> Self {
+        Self { name: name.into(), suffix: String::new(), http }
+    }
+}
+
 impl Stage {
     /// A stage for one case, with somebody on its wires.
     pub fn new(theatre: Arc<Theatre>, wire: Arc<Wire>) -> Self {

@@ -3,7 +3,8 @@
 use crate::{
     figure::{Figure, Measure},
     workloads::{
-        companies, delivery, federation, history, large_room, lone, long_polls, send, sync,
+        companies, delivery, fairness, federation, history, large_room, lone, long_polls, send,
+        sync,
     },
 };
 
@@ -35,7 +36,7 @@ const MIB: f64 = 1_024.0 * KIB;
 const SAME: f64 = 1.3;
 
 /// All of them.
-pub(crate) static AIMS: [Aim; 22] = [
+pub(crate) static AIMS: [Aim; 28] = [
     aim(&send::CPU, Some(8), Bound::TimesBetter(90.0)),
     aim(&send::RATE, Some(8), Bound::TimesBetter(55.0)),
     aim(&send::RATE, Some(64), Bound::TimesBetter(130.0)),
@@ -58,6 +59,12 @@ pub(crate) static AIMS: [Aim; 22] = [
     aim(&history::SEND_CPU, None, Bound::LikeAt(10_000)),
     aim(&federation::RATE, None, Bound::TimesBetter(30.0)),
     aim(&federation::CPU, None, Bound::TimesBetter(30.0)),
+    aim(&fairness::WRITER.send, None, Bound::AtMost(2.0)),
+    aim(&fairness::WRITER.sync, None, Bound::AtMost(2.0)),
+    aim(&fairness::SILENT_PEER.send, None, Bound::AtMost(2.0)),
+    aim(&fairness::SILENT_PEER.sync, None, Bound::AtMost(2.0)),
+    aim(&fairness::FLOOD.send, None, Bound::AtMost(2.0)),
+    aim(&fairness::FLOOD.sync, None, Bound::AtMost(2.0)),
 ];
 
 const fn aim(measure: &'static Measure, size: Option<u64>, bound: Bound) -> Aim {

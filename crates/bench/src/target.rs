@@ -30,7 +30,7 @@ pub struct Bench {
     pub target: Target,
     /// How thoroughly.
     pub scale: Scale,
-    authority: Arc<Authority>,
+    pub(crate) authority: Arc<Authority>,
 }
 
 /// Of what is done for Kontor, a slow server gets this part: its figures need fewer repetitions.

@@ -5,6 +5,7 @@ use std::pin::Pin;
 
 pub(crate) mod companies;
 pub(crate) mod delivery;
+pub(crate) mod fairness;
 pub(crate) mod federation;
 pub(crate) mod floor;
 pub(crate) mod history;
@@ -38,4 +39,5 @@ pub const ALL: &[Workload] = &[
     history::WORKLOAD,
     federation::WORKLOAD,
     companies::WORKLOAD,
+    fairness::WORKLOAD,
 ];

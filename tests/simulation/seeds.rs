@@ -14,7 +14,7 @@ const FIRST: usize = 1;
 /// Bugs that were found here: the seeds that showed each of them on the day, what it was, and the test
 /// beside the code that holds it. What a seed plays changes with whatever homeservers say to each
 /// other, so a seed of those days need not show its bug today.
-const FOUND: [(&[u64], &str, &str); 19] = [
+const FOUND: [(&[u64], &str, &str); 20] = [
     (
         &[40, 51],
         "an event was dropped when the keys of its server could not be had",
@@ -25,7 +25,11 @@ const FOUND: [(&[u64], &str, &str); 19] = [
         "an event was dropped when its past could not be had",
         "an_event_waits_until_its_past_can_be_had",
     ),
-    (&[24, 32], "a redaction that came before its event had no effect", "only here"),
+    (
+        &[24, 32],
+        "a redaction that came before its event had no effect",
+        "a_redaction_that_comes_before_its_event_takes_effect",
+    ),
     (
         &[7, 115],
         "a redaction was judged by the present power of its sender",
@@ -36,7 +40,11 @@ const FOUND: [(&[u64], &str, &str); 19] = [
         "state was served redacted",
         "state_is_shown_as_it_is_whatever_the_visibility_of_history",
     ),
-    (&[61, 112, 117], "a gap was filled with history, and history judged as news", "only here"),
+    (
+        &[61, 112, 117],
+        "a gap was filled with history, and history judged as news",
+        "a_gap_is_filled_without_taking_history_for_news",
+    ),
     (
         &[137, 139],
         "a server was not told of what put it out of a room",
@@ -67,7 +75,11 @@ const FOUND: [(&[u64], &str, &str); 19] = [
         "a join while a server and the notary were away left out its events",
         "a_join_waits_for_a_notary_that_does_not_answer",
     ),
-    (&[250], "a ban that came late lengthened a stay", "only here"),
+    (
+        &[250],
+        "a ban that came late lengthened a stay",
+        "a_ban_that_comes_late_does_not_lengthen_a_stay",
+    ),
     (
         &[76, 218, 249, 513, 642, 706, 856, 873],
         "a server that had left a room did not show what the others lacked",
@@ -92,6 +104,11 @@ const FOUND: [(&[u64], &str, &str); 19] = [
         &[373, 438],
         "a server that a fork brought back was sent nothing from before",
         "a_server_that_a_fork_brings_back_has_not_been_away",
+    ),
+    (
+        &[594, 609],
+        "a server that came back knowing of no leave was sent nothing from before",
+        "a_server_whose_next_user_knows_of_no_leave_has_not_been_away",
     ),
     (
         &[844],

@@ -40,11 +40,9 @@ impl Draft<'_> {
             known.unwrap_or(ServerInRoom { joined: 0, since: cause, until: Some(cause) });
         if is {
             if presence.joined == 0 {
-                // A join from before the server's leave is none that came after it: by another end
-                // of a fork the server has not left at all, and has been here all the time. We
-                // ourselves took nothing in meanwhile.
-                let is_resumed = presence.until.is_some_and(|until| member < until);
-                if !is_resumed || server == self.drafted.context.server_name {
+                // We ourselves took nothing in while we were away.
+                let is_us = server == self.drafted.context.server_name;
+                if is_us || !self.is_resumed(server, &presence, member)? {
                     presence.since = cause;
                 }
                 presence.until = None;
@@ -72,6 +70,32 @@ impl Draft<'_> {
         let presence = memberships::server_in_room(self.rows()?.snapshot, server, drafted.room)?;
         self.drafted.known.servers.insert(server.to_owned(), presence.clone());
         Ok(presence)
+    }
+
+    /// Whether a server comes back with a member event that knows nothing of its leave: by that end of
+    /// a fork it has been in the room all the time, and lacks what was said meanwhile.
+    fn is_resumed(
+        &self,
+        server: &str,
+        presence: &ServerInRoom,
+        member: EventNumber,
+    ) -> Result<bool, WriteError> {
+        let Some(until) = presence.until else { return Ok(false) };
+        if member < until {
+            return Ok(true);
+        }
+        let Some(now) = self.drafted.known.head.as_ref().map(|head| head.state) else {
+            return Ok(false);
+        };
+        let Some(then) = self.event(member)?.record.state_before else { return Ok(false) };
+        // Nobody of the server is joined now; so whoever was then is among the differences.
+        let tree = StateTree::new(self.drafted.context.state_salt);
+        let differences = tree.diff(self, then, now)?;
+        Ok(differences.iter().any(|Difference { event_type, state_key, before, .. }| {
+            event_type == "m.room.member"
+                && state_key.split_once(':').is_some_and(|(_, of)| of == server)
+                && before.is_some_and(|entry| entry.membership == Some(Membership::Join))
+        }))
     }
 
     fn put_server(&mut self, server: &str, presence: ServerInRoom) {

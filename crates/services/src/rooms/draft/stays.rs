@@ -134,6 +134,10 @@ impl Draft<'_> {
             return Ok(false);
         }
         let Some(after) = after else { return Ok(true) };
+        // Nobody is invited, or knocks, who is joined: that is of the other side.
+        if matches!(after.membership, Some(Membership::Invite | Membership::Knock)) {
+            return Ok(true);
+        }
         let mut earlier = lost.event;
         for _ in 0..CHANGES_MAX {
             let auth = self.event(earlier)?.record.auth;

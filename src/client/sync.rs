@@ -2,7 +2,7 @@
 //!
 //! <https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3sync>
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::extract::State;
 use ruma::presence::PresenceState;
@@ -46,13 +46,13 @@ pub(crate) async fn sync_events(
     caller: Caller,
     AskedQuery(parameters): AskedQuery<Parameters>,
 ) -> Result<Json<SyncAnswer>, Error> {
-    let query = SyncQuery {
+    let query = Arc::new(SyncQuery {
         filter: filter(&app, &caller, parameters.filter.as_deref()).await?,
         since: parameters.since.filter(|since| !since.is_empty()),
         full_state: parameters.full_state,
         use_state_after: parameters.use_state_after || parameters.use_state_after_as_proposed,
         timeout: Duration::from_millis(parameters.timeout),
-    };
+    });
     let (user, device) = (&caller.user_id, caller.device());
     let presences = &app.services.presences;
     presences.syncs(user, device, parameters.set_presence, parameters.timeout).await?;

@@ -54,13 +54,12 @@ pub(super) async fn serve(socket: TcpStream, peer: SocketAddr, shared: Shared) {
             let name = session.server_name().map(str::to_lowercase);
             let is_http2 = session.alpn_protocol() == Some(b"h2");
             let service = service(Connection { peer, tls: Some(name) }, router);
-            // In boxes, so that connections without TLS do not take the room of one with it.
             if is_http2 {
                 let serving = http2().serve_connection(io(socket), service);
-                Box::pin(run(serving, http2::Connection::graceful_shutdown, drain)).await;
+                run(serving, http2::Connection::graceful_shutdown, drain).await;
             } else {
                 let serving = http1().serve_connection(io(socket), service);
-                Box::pin(run(serving, http1::Connection::graceful_shutdown, drain)).await;
+                run(serving, http1::Connection::graceful_shutdown, drain).await;
             }
         }
         Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
@@ -84,21 +83,24 @@ fn service(
 }
 
 /// Serves a connection to its end; `stop` lets it end after the requests in progress.
-async fn run<C: Future<Output = hyper::Result<()>>>(
+fn run<C: Future<Output = hyper::Result<()>>>(
     serving: C,
     stop: fn(Pin<&mut C>),
     drain: CancellationToken,
-) {
-    let mut serving = std::pin::pin!(serving);
-    let result = tokio::select! {
-        result = serving.as_mut() => result,
-        () = drain.cancelled() => {
-            stop(serving.as_mut());
-            serving.await
+) -> impl Future<Output = ()> {
+    // In a box, so that no connection takes the room of one of another protocol, nor its own twice.
+    let mut serving = Box::pin(serving);
+    async move {
+        let result = tokio::select! {
+            result = serving.as_mut() => result,
+            () = drain.cancelled() => {
+                stop(serving.as_mut());
+                serving.await
+            }
+        };
+        if let Err(error) = result {
+            tracing::debug!(%error, "connection ended early");
         }
-    };
-    if let Err(error) = result {
-        tracing::debug!(%error, "connection ended early");
     }
 }
 

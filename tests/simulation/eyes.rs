@@ -55,7 +55,7 @@ impl Eyes {
         };
         let reader = Reader { user: user.clone(), device: None };
         let syncs = &running.federation.services.syncs;
-        let answer = syncs.sync(reader, query, std::future::pending()).await;
+        let answer = syncs.sync(reader, query.into(), std::future::pending()).await;
         let answer = serde_json::to_value(answer.expect("an answer")).expect("JSON");
         let mut all = self.0.lock();
         let seen = all.entry(user.clone()).or_default();

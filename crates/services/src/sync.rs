@@ -107,7 +107,7 @@ impl Syncs {
     pub async fn sync(
         &self,
         reader: Reader,
-        query: SyncQuery,
+        query: Arc<SyncQuery>,
         stop: impl Future<Output = ()>,
     ) -> Result<SyncAnswer, SyncError> {
         let deadline = Instant::now() + query.timeout.min(TIMEOUT_MAX);
@@ -116,7 +116,7 @@ impl Syncs {
         let waits = since.is_some() && !query.full_state && !query.timeout.is_zero();
         let mut bell = self.inboxes.bell(reader.user.localpart());
         let mut ephemeral = self.ephemeral();
-        let (reader, query) = (Arc::new(reader), Arc::new(query));
+        let reader = Arc::new(reader);
         let mut stop = std::pin::pin!(stop);
         loop {
             // The bell is read before the position: what happens after is rung for again.

@@ -151,8 +151,12 @@ async fn check_with_rules(steps: &[Step], query: &SyncQuery) {
     let sync = async |since: Option<&Value>| {
         let since = since.map(|answer| answer["next_batch"].as_str().unwrap().to_owned());
         let query = SyncQuery { since, ..query.clone() };
-        let answer =
-            world.services.syncs.sync(reader("bob"), query, std::future::pending()).await.unwrap();
+        let answer = world
+            .services
+            .syncs
+            .sync(reader("bob"), query.into(), std::future::pending())
+            .await
+            .unwrap();
         serde_json::to_value(&answer).unwrap()
     };
     let mut answer = sync(None).await;

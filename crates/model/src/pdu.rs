@@ -22,7 +22,6 @@ use crate::{
 };
 
 mod authorised;
-mod client;
 mod format;
 mod implied;
 mod stored;
@@ -30,7 +29,6 @@ mod stored;
 pub(crate) mod tests;
 
 pub(crate) use authorised::{kind as kind_of, names_unreadable_users};
-pub use client::ClientFormat;
 pub(crate) use implied::join_rules_id;
 pub use stored::BadRecord;
 

@@ -3,7 +3,12 @@
 //!
 //! <https://spec.matrix.org/v1.19/server-server-api/#retrieving-server-keys>
 
-use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    num::NonZeroUsize,
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -44,6 +49,9 @@ const REFETCH_PAUSE_MS: u64 = 60_000;
 /// How long a server is not asked that did not answer: doubled with each failure.
 const FAILURE_PAUSE_MS: u64 = 1_000;
 const FAILURE_PAUSE_MS_MAX: u64 = 5 * 60_000;
+/// A notary that has not answered for so long is not waited for: in a closed network, the one that
+/// is configured by default is never reached.
+const NOTARY_AWAY_MS_MAX: u64 = 15 * 60_000;
 /// How long our own document holds.
 const OWN_VALID_MS: u64 = 24 * 60 * 60 * 1_000;
 /// A document may hold for a week at most, whatever it says.
@@ -93,6 +101,8 @@ pub struct Keys {
     client: FederationClient,
     /// Servers that are asked for keys of servers that do not answer.
     notaries: Vec<OwnedServerName>,
+    /// Since when notaries do not answer.
+    silent_since_ms: Mutex<HashMap<OwnedServerName, u64>>,
     known: Mutex<LruCache<OwnedServerName, Known>>,
     flights: Flights<OwnedServerName>,
 }
@@ -114,7 +124,8 @@ impl Keys {
         notaries: Vec<OwnedServerName>,
     ) -> Arc<Self> {
         let known = Mutex::new(LruCache::new(SERVERS_MAX));
-        Arc::new(Self { context, client, notaries, known, flights: Flights::new() })
+        let (silent_since_ms, flights) = (Mutex::default(), Flights::new());
+        Arc::new(Self { context, client, notaries, silent_since_ms, known, flights })
     }
 
     /// One key of a server, if it was in use at that moment.
@@ -289,16 +300,30 @@ impl Keys {
             if notary == server || *notary == self.context.server_name {
                 continue;
             }
-            match self.fetch_from_notary(notary, server).await {
+            let fetched = self.fetch_from_notary(notary, server).await;
+            let is_silent = matches!(fetched, Err(KeyError::Fetch(_)));
+            is_away |= self.is_away(notary, is_silent);
+            match fetched {
                 Ok(found) => return Ok(found),
                 Err(error) => {
-                    is_away |= matches!(error, KeyError::Fetch(_));
                     let error = &error as &dyn std::error::Error;
                     tracing::debug!(%notary, %server, error, "the notary does not help");
                 }
             }
         }
         Err(if is_away { KeyError::NotaryAway } else { error })
+    }
+
+    /// Whether a notary that was asked just now will answer later.
+    fn is_away(&self, notary: &ServerName, is_silent: bool) -> bool {
+        let now_ms = self.context.clock.now_ms();
+        let mut silent_since_ms = self.silent_since_ms.lock();
+        if !is_silent {
+            silent_since_ms.remove(notary);
+            return false;
+        }
+        let since_ms = *silent_since_ms.entry(notary.to_owned()).or_insert(now_ms);
+        now_ms < since_ms + NOTARY_AWAY_MS_MAX
     }
 
     async fn fetch_directly(&self, server: &ServerName) -> Result<(Stated, Bytes), KeyError> {

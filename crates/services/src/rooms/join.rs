@@ -238,8 +238,8 @@ impl Rooms {
         state: Vec<Box<serde_json::value::RawValue>>,
     ) -> Result<Vec<Arc<Pdu>>, JoinError> {
         let state = remote.verify_all(state, version).await?;
-        // A state with holes judges wrongly, and for good. Where nobody is named who vouches for
-        // the keys of servers that are away there is no other: they may be away for good, too.
+        // A state with holes judges wrongly, and for good. Where nobody can vouch for the keys of
+        // servers that are away there is no other: they may be away for good, too.
         if state.notary_is_away {
             return Err(RemoteError::NoKeys.into());
         }

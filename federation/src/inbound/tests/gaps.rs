@@ -193,8 +193,17 @@ async fn state_is_shown_as_it_is_whatever_the_visibility_of_history() {
     assert_eq!(pdu["content"]["name"], "Ledger");
 }
 
-#[tokio::test]
-async fn a_join_waits_for_a_notary_that_does_not_answer() {
+/// A public room of alice at a.example, and bob's b.example, which joins while the server of carol,
+/// who is in it, and the only notary are away.
+struct Vouched {
+    world: World,
+    room: OwnedRoomId,
+    notary: Federation,
+    b: Company,
+    _others: [Company; 2],
+}
+
+async fn vouched() -> Vouched {
     let mut world = World::new();
     let a = Company::open(&mut world, "a.example").await;
     let c = Company::open(&mut world, "c.example").await;
@@ -209,10 +218,25 @@ async fn a_join_waits_for_a_notary_that_does_not_answer() {
     let home = world.home_with("b.example", settings).await;
     let working = home.clone();
     let b = Company { home, at_work: tokio::spawn(async move { working.run().await }) };
+    Vouched { world, room, notary, b, _others: [a, c] }
+}
+
+#[tokio::test]
+async fn a_join_waits_for_a_notary_that_does_not_answer() {
+    let Vouched { world, room, notary, b, _others } = vouched().await;
     let refused = b.join("bob", &room, "a.example").await.unwrap_err();
     assert!(refused.contains("keys"), "{refused}");
     world.connect(&notary);
     world.clock.advance(Duration::from_secs(300));
     b.join("bob", &room, "a.example").await.unwrap();
-    assert_eq!(b.membership(&room, &c.user("carol")).await, MembershipState::Join);
+    let carol = UserId::parse("@carol:c.example").unwrap();
+    assert_eq!(b.membership(&room, &carol).await, MembershipState::Join);
+}
+
+#[tokio::test]
+async fn a_join_does_not_wait_for_a_notary_that_never_answers() {
+    let Vouched { world, room, b, .. } = vouched().await;
+    b.join("bob", &room, "a.example").await.unwrap_err();
+    world.clock.advance(Duration::from_secs(1_000));
+    b.join("bob", &room, "a.example").await.unwrap();
 }

@@ -95,7 +95,7 @@ async fn run(bench: Bench) -> Vec<Figure> {
         return Vec::new();
     }
     let server = bench.server_with(2).await;
-    let mut quiet = Quiet::at(&door(&server), bench.times(4_000)).await;
+    let mut quiet = Quiet::at(&door(&server), bench.times(1_000)).await;
     let busy = Door { name: server.names()[1].clone(), ..door(&server) };
     let mut alone = quiet.messages().await;
     let mut figures = vec![

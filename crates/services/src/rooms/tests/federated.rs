@@ -323,9 +323,8 @@ async fn who_is_refused_by_the_servers_he_names_is_not_taken_to_others() {
     }
 }
 
-#[tokio::test]
-async fn a_server_vouches_only_for_whom_it_sees_in_the_other_room() {
-    let (_network, acme, hansa, lobby) = two(RoomVersion::V11).await;
+/// A room of acme's for the members of the lobby; bob of hansa is in it.
+async fn restricted_to(lobby: &OwnedRoomId, acme: &Rooms, hansa: &Rooms) -> OwnedRoomId {
     let allow = json!([{ "type": "m.room_membership", "room_id": lobby }]);
     let rules = json!({ "join_rule": "restricted", "allow": allow });
     let new = NewRoom {
@@ -333,7 +332,14 @@ async fn a_server_vouches_only_for_whom_it_sees_in_the_other_room() {
         ..new_room(RoomVersion::V11, Preset::PublicChat)
     };
     let room = acme.create(new).await.unwrap();
-    join(&hansa, bob(), &room, "acme.example").await;
+    join(hansa, bob(), &room, "acme.example").await;
+    room
+}
+
+#[tokio::test]
+async fn a_server_vouches_only_for_whom_it_sees_in_the_other_room() {
+    let (_network, acme, hansa, lobby) = two(RoomVersion::V11).await;
+    let room = restricted_to(&lobby, &acme, &hansa).await;
     // Nobody of hansa is in the lobby any more: what it knows of it is of the past.
     set(&hansa, &lobby, bob(), bob(), MembershipState::Leave).await;
     let at_hansa = hansa.get(&room).await.unwrap();
@@ -348,14 +354,7 @@ async fn a_server_vouches_only_for_whom_it_sees_in_the_other_room() {
 #[tokio::test]
 async fn who_came_into_the_other_room_a_moment_ago_is_let_in() {
     let (network, acme, hansa, lobby) = two(RoomVersion::V11).await;
-    let allow = json!([{ "type": "m.room_membership", "room_id": lobby }]);
-    let rules = json!({ "join_rule": "restricted", "allow": allow });
-    let new = NewRoom {
-        initial_state: vec![("m.room.join_rules".to_owned(), String::new(), rules)],
-        ..new_room(RoomVersion::V11, Preset::PublicChat)
-    };
-    let room = acme.create(new).await.unwrap();
-    join(&hansa, bob(), &room, "acme.example").await;
+    let room = restricted_to(&lobby, &acme, &hansa).await;
     let carol = user("carol", "hansa.example");
     join(&hansa, carol.clone(), &lobby, "acme.example").await;
     // Only alice may vouch, and her server hears that Carol is in the lobby when it has refused her.

@@ -289,7 +289,6 @@ impl Inner {
         if !fresh.events.is_empty() {
             let events = fresh.events.iter().map(|(room, events)| (*room, events.clone()));
             for found in self.destinations.of_events(events.collect()).await? {
-                self.destinations.tell_retractions(found.room, found.retractions).await?;
                 let to_server = |server| (server, Some(found.room));
                 hints.extend(found.servers.into_iter().map(to_server));
             }

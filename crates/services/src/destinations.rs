@@ -182,26 +182,6 @@ impl Destinations {
         Ok(())
     }
 
-    /// Lets the events that end an invitation or a knock of another server's user wait for that
-    /// server, which is not in the room.
-    pub async fn tell_retractions(
-        &self,
-        room: RoomNumber,
-        found: Vec<(OwnedServerName, EventNumber)>,
-    ) -> Result<(), DestinationsError> {
-        if found.is_empty() {
-            return Ok(());
-        }
-        let mut batch = self.context.batch();
-        let mut entry = Vec::with_capacity(found.len());
-        for (index, (server, event)) in (0..).zip(found) {
-            rows::enqueue(&mut batch, server.as_str(), index, &Waiting::Event { room, event });
-            entry.push(Change::Outbound { server: server.into() });
-        }
-        self.context.log.commit(batch, entry).await?;
-        Ok(())
-    }
-
     /// Lets an ephemeral data unit wait for each of the servers, until it has arrived.
     pub async fn enqueue_edu(
         &self,

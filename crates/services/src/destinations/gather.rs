@@ -4,9 +4,7 @@ use std::collections::BTreeSet;
 
 use kv::{Snapshot, StoreError};
 use model::{EventNumber, RoomNumber, pdu::Pdu};
-use ruma::{
-    OwnedEventId, OwnedServerName, ServerName, UserId, events::room::member::MembershipState,
-};
+use ruma::{OwnedEventId, OwnedServerName, ServerName};
 use serde_json::value::RawValue;
 use store::{
     destinations::{self, Waiting, WaitingKey},
@@ -229,10 +227,6 @@ pub struct Addressees {
     pub room: RoomNumber,
     /// The servers that the events are for: none unless some of them are ours.
     pub servers: Vec<OwnedServerName>,
-    /// Those of the events that put a user of another server out of the room before he was in it:
-    /// the end of an invitation or a knock. His server may not be in the room, and is to know all
-    /// the same.
-    pub retractions: Vec<(OwnedServerName, EventNumber)>,
 }
 
 pub(super) fn addressees(
@@ -241,26 +235,20 @@ pub(super) fn addressees(
     room: RoomNumber,
     numbers: &[EventNumber],
 ) -> Result<Addressees, StoreError> {
-    let mut found = Addressees { room, servers: Vec::new(), retractions: Vec::new() };
+    let mut found = Addressees { room, servers: Vec::new() };
     let Some(oldest) = numbers.iter().min().copied() else { return Ok(found) };
     let servers = memberships::servers(snapshot, room)?.into_iter();
     let others: Vec<OwnedServerName> =
         servers.filter_map(|(server, presence)| other(us, server, &presence, oldest)).collect();
-    let mut any_is_ours = false;
-    for stored in events::multi_get(snapshot, room, numbers)?.into_iter().flatten() {
-        // A message of people of one server, among themselves, need not be understood.
-        let changes_state = stored.record.state_before != stored.record.state_after;
-        if others.is_empty() && !changes_state {
-            continue;
-        }
-        let pdu = read(&stored)?;
-        if is_ours(&stored, &pdu, us) {
-            any_is_ours = true;
-            found.retractions.extend(retraction(snapshot, us, &stored, &pdu, room)?);
-        }
+    // Messages of people of one server, among themselves, need not be understood.
+    if others.is_empty() {
+        return Ok(found);
     }
-    if any_is_ours {
-        found.servers = others;
+    for stored in events::multi_get(snapshot, room, numbers)?.into_iter().flatten() {
+        if is_ours(&stored, &read(&stored)?, us) {
+            found.servers = others;
+            break;
+        }
     }
     Ok(found)
 }
@@ -289,28 +277,6 @@ pub(super) fn known(
     }
     known.remove(us.as_str());
     Ok(known.into_iter().filter_map(|server| OwnedServerName::try_from(server).ok()).collect())
-}
-
-/// See [`Addressees::retractions`]. The event is ours.
-fn retraction(
-    snapshot: &Snapshot,
-    us: &ServerName,
-    stored: &StoredEvent,
-    pdu: &Pdu,
-    room: RoomNumber,
-) -> Result<Option<(OwnedServerName, EventNumber)>, StoreError> {
-    if !matches!(pdu.membership(), Some(MembershipState::Leave | MembershipState::Ban)) {
-        return Ok(None);
-    }
-    let target = pdu.state_key.as_deref().and_then(|key| UserId::parse(key).ok());
-    let Some(server) = target.as_ref().map(|target| target.server_name()) else { return Ok(None) };
-    if server == us {
-        return Ok(None);
-    }
-    let presence = memberships::server_in_room(snapshot, server.as_str(), room)?;
-    let was_away =
-        presence.is_none_or(|presence| presence.until.is_some_and(|until| until < stored.number));
-    Ok(was_away.then(|| (server.to_owned(), stored.number)))
 }
 
 fn is_ours(stored: &StoredEvent, pdu: &Pdu, us: &ServerName) -> bool {

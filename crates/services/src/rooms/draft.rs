@@ -181,6 +181,7 @@ impl<'a> Draft<'a> {
         let before = self.root();
         let number = self.place(&pdu, Judged { sent_by, ..Judged::accepted(auth, before) })?;
         self.take_effect(number, &pdu)?;
+        self.tell_retraction(number, &pdu)?;
         Ok(pdu)
     }
 

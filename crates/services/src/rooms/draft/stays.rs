@@ -3,6 +3,7 @@
 use model::{
     EventNumber,
     membership::Membership,
+    pdu::Pdu,
     state_tree::{Difference, Entry, StateTree},
 };
 use ruma::{UserId, events::room::member::MembershipState};
@@ -164,13 +165,40 @@ impl Draft<'_> {
         // What is ours is sent to all for whom it is. Of the others' we only know that their server
         // may not have known of this one.
         if merge.pdu.sender.server_name() != self.drafted.context.server_name {
-            let waiting = Waiting::Event { room: self.drafted.room, event: merge.number };
-            let outbound = Change::Outbound { server: server.to_owned() };
-            let index = self.drafted.changes.iter().filter(|change| **change == outbound).count();
-            let index = u16::try_from(index).unwrap_or(u16::MAX);
-            destinations::enqueue(&mut self.drafted.batch, server, index, &waiting);
-            self.drafted.changes.push(outbound);
+            self.enqueue_for(server, merge.number);
         }
         Ok(())
+    }
+
+    /// An event of ours that puts a user of another server out of the room before he was in it ends
+    /// an invitation or a knock. His server may not be in the room, and is to know all the same.
+    pub(super) fn tell_retraction(
+        &mut self,
+        number: EventNumber,
+        pdu: &Pdu,
+    ) -> Result<(), WriteError> {
+        if !matches!(pdu.membership(), Some(MembershipState::Leave | MembershipState::Ban)) {
+            return Ok(());
+        }
+        let target = pdu.state_key.as_deref().and_then(|key| UserId::parse(key).ok());
+        let Some(target) = target.filter(|target| !self.drafted.context.is_local(target)) else {
+            return Ok(());
+        };
+        let server = target.server_name().as_str();
+        let presence = self.server(server)?;
+        if presence.is_none_or(|presence| presence.until.is_some_and(|until| until < number)) {
+            self.enqueue_for(server, number);
+        }
+        Ok(())
+    }
+
+    /// Lets an event of this draft wait for a server for which it does not follow from the room.
+    fn enqueue_for(&mut self, server: &str, event: EventNumber) {
+        let waiting = Waiting::Event { room: self.drafted.room, event };
+        let outbound = Change::Outbound { server: server.to_owned() };
+        let index = self.drafted.changes.iter().filter(|change| **change == outbound).count();
+        let index = u16::try_from(index).unwrap_or(u16::MAX);
+        destinations::enqueue(&mut self.drafted.batch, server, index, &waiting);
+        self.drafted.changes.push(outbound);
     }
 }

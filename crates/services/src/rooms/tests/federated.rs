@@ -206,6 +206,26 @@ async fn an_invitation_crosses_the_border_and_can_be_accepted() {
 }
 
 #[tokio::test]
+async fn the_end_of_an_invitation_waits_for_its_server_from_its_commit_on() {
+    let network = Arc::new(Network::default());
+    let (acme, _hansa) = (network.add("acme.example"), network.add("hansa.example"));
+    let room = acme.create(new_room(RoomVersion::V12, Preset::PrivateChat)).await.unwrap();
+    let invite = NewMembership {
+        sender: alice(),
+        target: bob(),
+        membership: MembershipState::Invite,
+        content: Map::new(),
+    };
+    acme.invite(&room, invite).await.unwrap();
+    assert_eq!(forks::pending(&acme, "hansa.example").await.len(), 0);
+    // Nobody sends at this homeserver: as if it died right now.
+    set(&acme, &room, alice(), bob(), MembershipState::Leave).await;
+    let withdrawn = timeline(&acme, &room).await.pop().unwrap();
+    let pending = forks::pending(&acme, "hansa.example").await;
+    assert_eq!(pending.iter().collect::<Vec<_>>(), [&withdrawn.event_id]);
+}
+
+#[tokio::test]
 async fn the_end_of_an_earlier_invitation_does_not_end_a_new_one() {
     let network = Arc::new(Network::default());
     let (acme, hansa) = (network.add("acme.example"), network.add("hansa.example"));

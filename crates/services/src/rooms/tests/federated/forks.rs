@@ -86,7 +86,7 @@ async fn who_is_put_out_by_a_fork_alone_is_sent_the_event_that_ends_it() {
     assert!(!is_in(&hansa).await);
 }
 
-async fn pending(rooms: &Rooms, server: &str) -> Vec<ruma::OwnedEventId> {
+pub(super) async fn pending(rooms: &Rooms, server: &str) -> Vec<ruma::OwnedEventId> {
     let destinations = Destinations::new(rooms.context().clone());
     let up_to = rooms.context().log.position();
     let scope = Scope { rooms: None, up_to, pdus_max: 50, edus_max: 50 };

@@ -6,10 +6,7 @@
 //! and a dead server costs 24 attempts a day. One that has been silent for a week is tried once a
 //! day. The first sign of life, in either direction, ends it.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Weak},
-};
+use std::{collections::HashMap, sync::Arc};
 
 use model::ids::Ids;
 use parking_lot::Mutex;
@@ -18,9 +15,9 @@ use services::{
     Context,
     destinations::{Destinations, DestinationsError, Failing},
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 
-use crate::client::RequestError;
+use crate::{client::RequestError, limits::Limits};
 
 #[cfg(test)]
 mod tests;
@@ -36,15 +33,13 @@ const IN_FLIGHT_MAX: usize = 20;
 const CONTACT_PAUSE_MS: u64 = 5_000;
 /// Servers whose failures are remembered: users can name as many servers as they like.
 const FAILING_MAX: usize = 50_000;
-/// Servers whose limits are remembered before those with nothing in flight are swept out.
-const LIMITS_BEFORE_SWEEP: usize = 256;
 
 /// What one homeserver knows of how other servers are.
 pub struct Contacts {
     context: Context,
     kept: Destinations,
     failing: Mutex<HashMap<OwnedServerName, Silence>>,
-    in_flight: Mutex<HashMap<OwnedServerName, Weak<Semaphore>>>,
+    in_flight: Limits,
     /// Told when a server that failed shows life.
     on_recovery: Mutex<Option<OnRecovery>>,
 }
@@ -65,7 +60,7 @@ impl Contacts {
             kept: Destinations::new(context.clone()),
             context,
             failing: Mutex::default(),
-            in_flight: Mutex::default(),
+            in_flight: Limits::new(IN_FLIGHT_MAX),
             on_recovery: Mutex::default(),
         })
     }
@@ -106,19 +101,7 @@ impl Contacts {
 
     /// Waits until the server has few enough of our requests to answer.
     pub async fn permit(&self, server: &ServerName) -> Option<OwnedSemaphorePermit> {
-        let limit = {
-            let mut limits = self.in_flight.lock();
-            if limits.len() >= LIMITS_BEFORE_SWEEP {
-                limits.retain(|_, limit| limit.strong_count() > 0);
-            }
-            limits.get(server).and_then(Weak::upgrade).unwrap_or_else(|| {
-                let limit = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
-                limits.insert(server.to_owned(), Arc::downgrade(&limit));
-                limit
-            })
-        };
-        // It is never closed.
-        limit.acquire_owned().await.ok()
+        self.in_flight.permit(server).await
     }
 
     /// The server answered a request of ours.

@@ -1,53 +1,58 @@
-//! Taking in the events that other servers sent: one worker per room with something waiting, so
-//! that a room whose events are hard to judge holds up no other.
+//! Taking in the events that other servers sent.
 //!
-//! What waits is durable and was acknowledged. An event that is bad is dropped. One that cannot be
-//! judged because another server does not answer stays where it is and is tried again, after a
-//! pause that grows, while the room goes on with the others; it is dropped only after hours, when
-//! nothing but what follows it in the room can bring it back. So is, for some minutes, one that
-//! follows what nobody shows: that may be on its way.
+//! What stands on nothing that is missing here is taken in while its server waits for the answer.
+//! Everything else waits: it is durable and was acknowledged, and is worked off by one worker per
+//! room with something waiting. Those take in what they can by themselves, many events in one
+//! commit; for each of the others they go on an *errand*, and ask other servers. Of errands each
+//! server causes only so many at once, and beside one its room goes on with what came after it, so
+//! that a server that answers slowly holds up neither other rooms nor what others say in its own.
+//!
+//! An event that is bad is dropped. One that cannot be judged because another server does not
+//! answer stays where it is and is tried again, after a pause that grows, while the room goes on with
+//! the others; it is dropped only after hours, when nothing but what follows it in the room can bring
+//! it back. So is, for some minutes, one that follows what nobody shows: that may be on its way.
 
 use std::{
     collections::{BTreeMap, HashMap},
+    pin::pin,
     sync::Arc,
     time::Duration,
 };
 
+use bytes::Bytes;
+use futures_util::future::{Either, select};
 use model::RoomNumber;
 use parking_lot::Mutex;
-use ruma::{RoomId, ServerName};
+use ruma::{OwnedEventId, RoomId, ServerName, TransactionId};
+use serde_json::json;
 use services::{
     Context,
     rooms::{
-        Rooms, WriteError,
-        receive::{Patience, ReceiveError},
+        Room, Rooms, WriteError,
+        receive::{
+            Patience, ReceiveError,
+            present::{Answered, Newcomer, Taken, Waiting as Row},
+        },
         remote::RemoteError,
     },
     staged::{self, Staged, StagedError, StagedKey},
 };
-use tokio::{
-    sync::{Notify, Semaphore},
-    time::Instant,
-};
+use tokio::sync::{Notify, Semaphore};
 
-use crate::rooms::RemoteServers;
+use crate::{limits::Limits, rooms::RemoteServers};
+use waiting::{Fate, Progress, Waiting};
 
-/// Rooms that take in events at once.
+mod waiting;
+
+/// Rooms that take in at once what needs nobody else.
 const ROOMS_AT_ONCE: usize = 16;
+/// Errands that go on at once, and those of them for events that one server sent.
+const ERRANDS_AT_ONCE: usize = 32;
+const ERRANDS_OF_ONE_SERVER: usize = 4;
 /// Events of a room that are read at once.
 const PAGE_EVENTS: usize = 50;
 /// How long a room waits when the store does not take its events.
 const STORE_PAUSE: Duration = Duration::from_secs(5);
-/// The pause after the first attempt at an event; doubled with each further one.
-const PAUSE_MIN: Duration = Duration::from_secs(1);
-const PAUSE_MAX: Duration = Duration::from_secs(10 * 60);
-/// Attempts that insist on everything that an event stands on: a quarter of an hour. After that,
-/// what is still missing is taken for lost: the server that could give it may be gone for good.
-const STRICT_ATTEMPTS: u32 = 10;
-/// Attempts at an event: some three hours.
-const ATTEMPTS_MAX: u32 = 24;
-/// Events of a room that may wait for other servers; what comes on top is tried once.
-const WAITING_MAX: usize = 500;
 
 /// See the module.
 pub struct Intake {
@@ -57,6 +62,8 @@ pub struct Intake {
     /// Rooms with a worker.
     working: Mutex<HashMap<RoomNumber, Calls>>,
     turns: Semaphore,
+    errands: Semaphore,
+    errands_of: Limits,
 }
 
 /// How a room's worker is told that something came.
@@ -66,38 +73,17 @@ struct Calls {
     bell: Arc<Notify>,
 }
 
-/// What became of an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
-    /// It was taken in, or never will be.
-    Decided,
-    /// Another server was needed and did not help.
-    Unhelped,
-    /// Nobody who was asked has what it follows: not yet, or never.
-    Withheld,
-    /// The store did not take it.
-    NotNow,
-}
-
-/// An event that waits for other servers.
-struct Waiting {
-    staged: Staged,
-    attempts: u32,
-    next: Instant,
-}
-
-/// What a room's worker remembers.
-#[derive(Default)]
-struct Progress {
-    /// Everything up to here was tried at least once.
-    tried: Option<StagedKey>,
-    waiting: BTreeMap<StagedKey, Waiting>,
-}
-
 impl Intake {
     pub(crate) fn new(context: Context, rooms: Rooms, remote: Arc<RemoteServers>) -> Arc<Self> {
-        let turns = Semaphore::new(ROOMS_AT_ONCE);
-        Arc::new(Self { context, rooms, remote, working: Mutex::default(), turns })
+        Arc::new(Self {
+            context,
+            rooms,
+            remote,
+            working: Mutex::default(),
+            turns: Semaphore::new(ROOMS_AT_ONCE),
+            errands: Semaphore::new(ERRANDS_AT_ONCE),
+            errands_of: Limits::new(ERRANDS_OF_ONE_SERVER),
+        })
     }
 
     /// Starts the workers of the rooms for which something waits from before.
@@ -127,15 +113,53 @@ impl Intake {
         self.working.lock().is_empty()
     }
 
+    /// Takes in the events of a transaction, which are of one room, and gives its answer. What needs
+    /// others waits from then on. `None` when all of them have to wait, and nothing was kept: when
+    /// events of the room wait already, there is no turn, or the room does not let their server in.
+    pub(crate) async fn take_at_once(
+        self: &Arc<Self>,
+        room: &Arc<Room>,
+        origin: &ServerName,
+        id: &TransactionId,
+        rows: Vec<Staged>,
+    ) -> Option<Bytes> {
+        if self.working.lock().contains_key(&room.number) {
+            return None;
+        }
+        let _turn = self.turns.try_acquire().ok()?;
+        let (mut results, mut newcomers) = (BTreeMap::<OwnedEventId, _>::new(), Vec::new());
+        for read in self.remote.read_at_hand(room, rows).await {
+            // Without a valid format it has no id to answer for.
+            let Some(event_id) = read.event_id else { continue };
+            results.insert(event_id, json!({}));
+            newcomers.push(Newcomer { checked: read.checked, waiting: Row::IfItMust(read.row) });
+        }
+        let answer = Bytes::from(json!({ "pdus": results }).to_string());
+        let transaction = staged::transaction(origin, id);
+        let answered = Answered { transaction, answer: answer.clone() };
+        match self.rooms.receive_transaction(room, origin, newcomers, answered).await {
+            Ok(taken) => {
+                if taken.leaves_any() {
+                    self.wake(vec![room.number]);
+                }
+                match taken {
+                    Taken::Decided(_) => Some(answer),
+                    Taken::Before(answer) => Some(answer),
+                    Taken::Closed => None,
+                }
+            }
+            Err(error) => {
+                tracing::info!(%origin, %error, "events cannot be taken in at once");
+                None
+            }
+        }
+    }
+
     /// A room's worker: ends when nothing waits.
     async fn work(&self, room: RoomNumber, bell: &Notify) {
         let mut progress = Progress::default();
         while self.goes_on(room, &progress) {
-            // They are never closed.
-            let Ok(turn) = self.turns.acquire().await else { return };
-            let worked = self.take_in(room, &mut progress).await;
-            drop(turn);
-            match worked {
+            match self.take_in(room, bell, &mut progress).await {
                 Ok(()) => progress.pause(bell).await,
                 Err(error) => {
                     tracing::error!(%error, "events that wait cannot be taken in");
@@ -161,86 +185,156 @@ impl Intake {
         self.working.lock().entry(room).or_default().news = true;
     }
 
-    /// Takes in what came, and tries again what is due.
-    async fn take_in(&self, room: RoomNumber, progress: &mut Progress) -> Result<(), TakeError> {
-        while self.take_page(room, progress).await? {}
+    /// Takes in what came, and goes on the errands that are due.
+    async fn take_in(
+        &self,
+        room: RoomNumber,
+        bell: &Notify,
+        progress: &mut Progress,
+    ) -> Result<(), TakeError> {
+        self.take_pages(room, progress).await?;
         for key in progress.due() {
             let Some(mut waiting) = progress.waiting.remove(&key) else { continue };
-            let patience = match waiting.attempts < STRICT_ATTEMPTS {
-                true => Patience::Strict,
-                false => Patience::AtLast,
-            };
-            let over = match self.take(&waiting.staged, patience).await {
-                Fate::Decided => self.forget(vec![key.clone()]).await.map_err(TakeError::from),
-                Fate::NotNow => Err(TakeError::NotNow),
-                Fate::Unhelped if waiting.attempts == ATTEMPTS_MAX => {
-                    self.forget(vec![key.clone()]).await.map_err(TakeError::from)
-                }
-                Fate::Withheld if waiting.attempts >= STRICT_ATTEMPTS => {
-                    self.forget(vec![key.clone()]).await.map_err(TakeError::from)
-                }
-                Fate::Unhelped | Fate::Withheld => {
+            let fate = self.go(room, bell, progress, &waiting).await;
+            let over = match fate {
+                Ok(Fate::NotNow) => Err(TakeError::NotNow),
+                Ok(fate) if waiting.is_over(fate) => self.forget(vec![key.clone()]).await,
+                Ok(_) => {
                     waiting.postpone();
                     progress.waiting.insert(key, waiting);
                     continue;
                 }
+                Err(error) => Err(error),
             };
             if over.is_err() {
                 progress.waiting.insert(key, waiting);
                 return over;
             }
+            // It may have brought what the next ones stand on.
+            self.take_waiting(progress).await?;
         }
         Ok(())
     }
 
-    /// Takes in some of what came; says whether there may be more.
-    async fn take_page(
+    /// Goes on an errand, and takes in beside it what comes for the room.
+    async fn go(
         &self,
         room: RoomNumber,
+        bell: &Notify,
         progress: &mut Progress,
-    ) -> Result<bool, TakeError> {
-        let page = staged::of_room(&self.context, room, progress.tried.clone(), PAGE_EVENTS);
-        let page = page.await?;
-        let more = page.len() == PAGE_EVENTS;
-        let last = page.last().map(|(key, _)| key.clone());
-        let mut done = Vec::with_capacity(page.len());
-        for (key, staged) in page {
-            let is_full = progress.waiting.len() >= WAITING_MAX;
-            let patience = if is_full { Patience::AtLast } else { Patience::Strict };
-            match self.take(&staged, patience).await {
-                Fate::Unhelped | Fate::Withheld if !is_full => {
-                    progress.waiting.insert(key, Waiting::new(staged));
+        waiting: &Waiting,
+    ) -> Result<Fate, TakeError> {
+        let mut errand = pin!(self.run_errand(&waiting.staged, waiting.patience()));
+        loop {
+            if let Either::Left((fate, _)) = select(errand.as_mut(), pin!(bell.notified())).await {
+                return Ok(fate);
+            }
+            // Both go on: the errand may hold what the pages need.
+            let pages = pin!(self.take_pages(room, progress));
+            match select(errand.as_mut(), pages).await {
+                Either::Left((fate, pages)) => {
+                    pages.await?;
+                    return Ok(fate);
                 }
-                Fate::Decided | Fate::Unhelped | Fate::Withheld => done.push(key),
-                Fate::NotNow => {
-                    self.forget(done).await?;
-                    return Err(TakeError::NotNow);
-                }
+                Either::Right((taken, _)) => taken?,
             }
         }
-        self.forget(done).await?;
-        // Only now: what failed before this line is looked at again.
-        progress.tried = last.or(progress.tried.take());
-        Ok(more)
     }
 
-    async fn forget(&self, done: Vec<StagedKey>) -> Result<(), StagedError> {
-        if done.is_empty() {
-            return Ok(());
+    /// Takes in everything that came and was not looked at yet.
+    async fn take_pages(&self, room: RoomNumber, progress: &mut Progress) -> Result<(), TakeError> {
+        loop {
+            let page = staged::of_room(&self.context, room, progress.tried.clone(), PAGE_EVENTS);
+            let page = page.await?;
+            let Some(last) = page.last().map(|(key, _)| key.clone()) else { return Ok(()) };
+            for (key, staged) in self.take_here(page).await? {
+                if !progress.is_full() {
+                    progress.waiting.insert(key, Waiting::new(staged));
+                    continue;
+                }
+                match self.run_errand(&staged, Patience::AtLast).await {
+                    Fate::NotNow => return Err(TakeError::NotNow),
+                    _ => self.forget(vec![key]).await?,
+                }
+            }
+            // Only now: what failed before this line is looked at again.
+            progress.tried = Some(last);
         }
-        staged::done(&self.context, done).await
     }
 
-    async fn take(&self, staged: &Staged, patience: Patience) -> Fate {
+    /// Takes in what can be taken in by now of what waits for others.
+    async fn take_waiting(&self, progress: &mut Progress) -> Result<(), TakeError> {
+        let some = progress.waiting.iter().take(PAGE_EVENTS);
+        let some: Vec<_> =
+            some.map(|(key, waiting)| (key.clone(), waiting.staged.clone())).collect();
+        let tried: Vec<_> = some.iter().map(|(key, _)| key.clone()).collect();
+        let left = self.take_here(some).await?;
+        for key in tried {
+            if left.iter().all(|(waits, _)| *waits != key) {
+                progress.waiting.remove(&key);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in those of these events of one room that stand on nothing that is missing; gives back
+    /// the others.
+    async fn take_here(
+        &self,
+        rows: Vec<(StagedKey, Staged)>,
+    ) -> Result<Vec<(StagedKey, Staged)>, TakeError> {
+        let Some((_, first)) = rows.first() else { return Ok(rows) };
+        let found = match RoomId::parse(&first.room_id) {
+            Ok(room_id) => self.rooms.find(&room_id).await,
+            Err(_) => Ok(None),
+        };
+        let (keys, rows): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
+        let room = match found {
+            Ok(Some(room)) => room,
+            Ok(None) => {
+                self.forget(keys).await?;
+                return Ok(Vec::new());
+            }
+            Err(error) if fate_of(&error) == Fate::NotNow => return Err(TakeError::NotNow),
+            Err(_) => return Ok(keys.into_iter().zip(rows).collect()),
+        };
+        // They are never closed.
+        let _turn = self.turns.acquire().await;
+        let read = self.remote.read_at_hand(&room, rows).await;
+        let (checked, rows): (Vec<_>, Vec<_>) =
+            read.into_iter().map(|read| (read.checked, read.row)).unzip();
+        let newcomers = checked
+            .into_iter()
+            .zip(&keys)
+            .map(|(checked, key)| Newcomer { checked, waiting: Row::Already(key.clone()) });
+        let decided = match self.rooms.receive_waiting(&room, newcomers.collect()).await {
+            Ok(decided) => decided,
+            Err(error) if fate_of(&error) == Fate::NotNow => return Err(TakeError::NotNow),
+            // One of them cannot be judged: which, is seen when each is judged alone.
+            Err(_) => vec![false; keys.len()],
+        };
+        let rows = keys.into_iter().zip(rows).zip(decided);
+        Ok(rows.filter(|(_, decided)| !decided).map(|(row, _)| row).collect())
+    }
+
+    async fn forget(&self, done: Vec<StagedKey>) -> Result<(), TakeError> {
+        Ok(staged::done(&self.context, done).await?)
+    }
+
+    /// Takes in an event for which other servers may have to be asked.
+    async fn run_errand(&self, staged: &Staged, patience: Patience) -> Fate {
         let (Ok(room_id), Ok(origin)) =
             (RoomId::parse(&staged.room_id), ServerName::parse(&staged.origin))
         else {
             return Fate::Decided;
         };
+        // In this order: who waits for the errands of his server takes nothing from the others.
+        let _of_server = self.errands_of.permit(&origin).await;
+        let _of_all = self.errands.acquire().await;
         let room = match self.rooms.find(&room_id).await {
             Ok(Some(room)) => room,
             Ok(None) => return Fate::Decided,
-            Err(error) => return fate_of(&error.into()),
+            Err(error) => return fate_of(&error),
         };
         let event = match self.remote.verify_event(staged.json.as_bytes(), room.version).await {
             Ok(event) => event,
@@ -258,39 +352,12 @@ impl Intake {
             }
             Err(error) => {
                 tracing::info!(%event_id, %origin, %error, "event not taken in");
-                fate_of(&error)
+                match &error {
+                    ReceiveError::Remote(_) | ReceiveError::Incomplete => Fate::Unhelped,
+                    ReceiveError::Withheld => Fate::Withheld,
+                    ReceiveError::Write(error) => fate_of(error),
+                }
             }
-        }
-    }
-}
-
-impl Waiting {
-    fn new(staged: Staged) -> Self {
-        let mut waiting = Self { staged, attempts: 0, next: Instant::now() };
-        waiting.postpone();
-        waiting
-    }
-
-    /// Counts an attempt, and waits longer than after the last one.
-    fn postpone(&mut self) {
-        let pause = PAUSE_MIN.saturating_mul(1 << self.attempts.min(16)).min(PAUSE_MAX);
-        self.next = Instant::now() + pause;
-        self.attempts += 1;
-    }
-}
-
-impl Progress {
-    fn due(&self) -> Vec<StagedKey> {
-        let now = Instant::now();
-        let due = self.waiting.iter().filter(|(_, waiting)| waiting.next <= now);
-        due.map(|(key, _)| key.clone()).collect()
-    }
-
-    /// Waits until something came, or the next event is due.
-    async fn pause(&self, bell: &Notify) {
-        if let Some(next) = self.waiting.values().map(|waiting| waiting.next).min() {
-            // Whichever it was will be seen.
-            let _rung = tokio::time::timeout_at(next, bell.notified()).await;
         }
     }
 }
@@ -304,24 +371,20 @@ enum TakeError {
     Staged(#[from] StagedError),
 }
 
-fn fate_of(error: &ReceiveError) -> Fate {
+fn fate_of(error: &WriteError) -> Fate {
     match error {
-        ReceiveError::Remote(_) | ReceiveError::Incomplete => Fate::Unhelped,
-        ReceiveError::Withheld => Fate::Withheld,
-        ReceiveError::Write(error) => match error {
-            WriteError::Commit(_) | WriteError::Store(_) | WriteError::Contended => Fate::NotNow,
-            WriteError::MissingAuthEvent => Fate::Unhelped,
-            WriteError::UnknownRoom
-            | WriteError::UnsupportedVersion(_)
-            | WriteError::Forbidden(_)
-            | WriteError::NotJoined
-            | WriteError::StillInRoom
-            | WriteError::CannotAuthorise
-            | WriteError::Refused(_)
-            | WriteError::BadContent(_)
-            | WriteError::Build(_)
-            | WriteError::Unresolvable(_)
-            | WriteError::NeedsRows => Fate::Decided,
-        },
+        WriteError::Commit(_) | WriteError::Store(_) | WriteError::Contended => Fate::NotNow,
+        WriteError::MissingAuthEvent => Fate::Unhelped,
+        WriteError::UnknownRoom
+        | WriteError::UnsupportedVersion(_)
+        | WriteError::Forbidden(_)
+        | WriteError::NotJoined
+        | WriteError::StillInRoom
+        | WriteError::CannotAuthorise
+        | WriteError::Refused(_)
+        | WriteError::BadContent(_)
+        | WriteError::Build(_)
+        | WriteError::Unresolvable(_)
+        | WriteError::NeedsRows => Fate::Decided,
     }
 }

@@ -146,6 +146,16 @@ impl Keys {
         find(&known).ok_or(KeyError::NoSuchKey)
     }
 
+    /// [`key`](Self::key), if it is in memory.
+    pub fn key_at_hand(&self, server: &ServerName, key_id: &str, when: When) -> Option<[u8; 32]> {
+        if server == self.context.server_name {
+            let current = self.context.signing_key.current();
+            return (key_id == current.key_id().as_str()).then(|| current.public_key());
+        }
+        let mut known = self.known.lock();
+        known.get(server).and_then(|known| self.find(known, key_id, when))
+    }
+
     /// The keys that verify an event: those of each of these (server, key id) that were in use
     /// when the event claims to have been sent.
     pub async fn of_events(

@@ -18,6 +18,7 @@ pub mod grants;
 pub mod inbound;
 pub mod intake;
 pub mod keys;
+mod limits;
 mod media;
 pub mod outbound;
 pub mod profiles;

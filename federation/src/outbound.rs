@@ -198,6 +198,12 @@ impl Sender {
         &self.inner.destinations
     }
 
+    /// Whether nothing is left that other servers are to be sent, not even later.
+    pub fn is_idle(&self) -> bool {
+        let state = self.inner.state.lock();
+        state.lanes.is_empty() && state.fresh.is_empty() && !state.dispatching
+    }
+
     /// Tries again what may be tried again by now. Called by a timer; tests that turn the clock
     /// call it themselves.
     pub fn tick(&self) {

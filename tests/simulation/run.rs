@@ -362,6 +362,7 @@ impl World {
             let contacts = &running.federation.contacts;
             let names = self.homes.iter().map(|home| &home.name);
             !running.federation.intake.is_idle()
+                || !running.federation.sender.is_idle()
                 || names.into_iter().any(|name| contacts.paused_until(name).is_some())
         })
     }

@@ -93,7 +93,7 @@ pub async fn done(context: &Context, keys: Vec<StagedKey>) -> Result<(), StagedE
 }
 
 /// Servers share the table with the transactions of local users, who have a localpart.
-fn transaction(origin: &ServerName, id: &TransactionId) -> Transaction {
+pub fn transaction(origin: &ServerName, id: &TransactionId) -> Transaction {
     Transaction {
         localpart: String::new(),
         device_id: origin.to_string(),

@@ -44,6 +44,7 @@ use crate::{
 
 mod access;
 mod gaps;
+mod intake;
 mod membership;
 mod transactions;
 mod views;

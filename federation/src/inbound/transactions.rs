@@ -1,7 +1,7 @@
 //! Transactions: what other servers push to us.
 //!
-//! Events are only looked at as far as is needed to know which room they wait for; they are made
-//! durable, acknowledged, and taken in by their room's worker ([`crate::intake`]).
+//! They are acknowledged once their events are durable: in their room, if those can be judged at
+//! once, or waiting for their room's worker ([`crate::intake`]).
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -16,14 +16,14 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header::CONTENT_TYPE};
 use model::pdu::Pdu;
 use ruma::{
-    OwnedEventId, OwnedRoomId, RoomId,
+    OwnedEventId, OwnedRoomId, RoomId, TransactionId,
     api::{error::ErrorKind, federation::transactions::send_transaction_message::v1},
 };
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 use services::{
     rooms::Room,
-    staged::{self, Arrived},
+    staged::{self, Arrived, Staged},
 };
 use web::{Error, Matrix};
 
@@ -52,12 +52,18 @@ pub(crate) async fn send_transaction_message(
         return Err(Error::invalid_param("The transaction holds too much"));
     }
     let (context, id) = (federation.context(), &request.transaction_id);
-    let known = staged::answer_of(context, remote.name(), id).await;
-    if let Some(answer) = known.map_err(Error::internal)? {
-        return Ok(answered(answer));
+    // Events are known again by themselves.
+    if !request.edus.is_empty() {
+        let known = staged::answer_of(context, remote.name(), id).await;
+        if let Some(answer) = known.map_err(Error::internal)? {
+            return Ok(answered(answer));
+        }
     }
     for edu in &request.edus {
         edus::take_in(&federation, &remote, edu.json()).await;
+    }
+    if let Some(answer) = take_at_once(&federation, &remote, id, &request.pdus).await? {
+        return Ok(answered(answer));
     }
     let (arrived, results) = sort(&federation, &remote, request.pdus).await?;
     let answer = Bytes::from(json!({ "pdus": results }).to_string());
@@ -65,6 +71,32 @@ pub(crate) async fn send_transaction_message(
     staged::stage(context, remote.name(), id, arrived, &answer).await.map_err(Error::internal)?;
     federation.intake.wake(rooms);
     Ok(answered(answer))
+}
+
+/// Takes in events that are of one room and need nobody else; `None` when they have to wait.
+async fn take_at_once(
+    federation: &Federation,
+    remote: &RemoteServer,
+    id: &TransactionId,
+    pdus: &[Box<RawValue>],
+) -> Result<Option<Bytes>, Error> {
+    let Some(room_id) = pdus.first().and_then(|json| room_of(json)) else { return Ok(None) };
+    let waits = |json: &RawValue| {
+        json.get().len() > WAITING_BYTES_MAX || room_of(json).as_ref() != Some(&room_id)
+    };
+    if pdus.iter().any(|json| waits(json)) {
+        return Ok(None);
+    }
+    let Some(room) = federation.services.rooms.find(&room_id).await.map_err(errors::write)? else {
+        return Ok(None);
+    };
+    let row = |json: &RawValue| Staged {
+        origin: remote.name().to_string(),
+        room_id: room_id.to_string(),
+        json: json.get().to_owned(),
+    };
+    let rows = pdus.iter().map(|json| row(json)).collect();
+    Ok(federation.intake.take_at_once(&room, remote.name(), id, rows).await)
 }
 
 type Results = BTreeMap<OwnedEventId, serde_json::Value>;

@@ -1,23 +1,52 @@
 //! Whether events are from whom they say: format, signatures and hash, each with the keys that were
 //! in use when the event was sent.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use futures_util::{StreamExt, stream};
 use model::{pdu::Pdu, room_version::RoomVersion, verify::Unverified};
-use ruma::{OwnedServerName, signatures::PublicKeyMap};
+use ruma::{OwnedEventId, OwnedServerName, serde::Base64, signatures::PublicKeyMap};
 use serde_json::value::RawValue;
-use services::rooms::remote::{RemoteError, Verified};
+use services::{
+    rooms::{
+        Room,
+        receive::present::Checked,
+        remote::{RemoteError, Verified},
+    },
+    staged::Staged,
+};
 
 use super::RemoteServers;
-use crate::keys::When;
+use crate::keys::{Keys, When};
 
 /// Events that are read and checked in one go, off the async threads.
 const CHECKED_AT_ONCE: usize = 256;
+/// So few events are read and checked where they are.
+const READ_IN_PASSING_MAX: usize = 2;
 /// Servers that are asked for keys at once.
 const FETCHES_AT_ONCE: usize = 16;
 
+/// An event that waits or has just come, as far as it could be read without asking anybody.
+pub(crate) struct Read {
+    pub(crate) row: Staged,
+    /// None when it has not the format of its room's version.
+    pub(crate) event_id: Option<OwnedEventId>,
+    pub(crate) checked: Checked,
+}
+
 impl RemoteServers {
+    /// Reads events of a room that wait or have just come, and says what is known of them without
+    /// asking anybody.
+    pub(crate) async fn read_at_hand(&self, room: &Arc<Room>, rows: Vec<Staged>) -> Vec<Read> {
+        let (keys, room) = (Arc::clone(&self.keys), Arc::clone(room));
+        let is_short = rows.len() <= READ_IN_PASSING_MAX;
+        let read = move || rows.into_iter().map(|row| read(&keys, &room, row)).collect();
+        match is_short {
+            true => read(),
+            false => self.client.context().aside(read).await.unwrap_or_default(),
+        }
+    }
+
     /// The event, redacted if its hash does not match.
     pub(crate) async fn verify_event(
         &self,
@@ -93,6 +122,28 @@ impl RemoteServers {
         });
         fetching.buffer_unordered(FETCHES_AT_ONCE).collect::<()>().await;
     }
+}
+
+fn read(keys: &Keys, room: &Room, row: Staged) -> Read {
+    let Ok(event) = Unverified::read(row.json.as_bytes(), room.version) else {
+        return Read { row, event_id: None, checked: Checked::Bad };
+    };
+    let event_id = Some(event.claimed().event_id.clone());
+    if event.claimed().room_id != room.id {
+        return Read { row, event_id, checked: Checked::Bad };
+    }
+    let mut map = PublicKeyMap::new();
+    for (server, key_id, sent_ms) in wanted(&event) {
+        let Some(key) = keys.key_at_hand(&server, &key_id, When::At(sent_ms)) else {
+            return Read { row, event_id, checked: Checked::Unknown };
+        };
+        map.entry(server.into()).or_default().insert(key_id, Base64::new(key.to_vec()));
+    }
+    let checked = match check(event, &map) {
+        Some(event) => Checked::Authentic(Arc::new(event)),
+        None => Checked::Bad,
+    };
+    Read { row, event_id, checked }
 }
 
 /// The keys that may verify the event, each with the moment at which it must have been in use.

@@ -64,6 +64,8 @@ pub(crate) struct Drafted {
     stored: HashMap<EventNumber, Event>,
     stored_ids: HashMap<OwnedEventId, EventNumber>,
     timeline: Vec<EventNumber>,
+    /// Redactions of this draft that wait for what they redact.
+    redactions: Vec<(OwnedEventId, EventNumber)>,
     /// The room's head is written even if it has no event.
     noted: bool,
     pub batch: Batch,
@@ -125,6 +127,7 @@ impl<'a> Draft<'a> {
             stored: HashMap::new(),
             stored_ids: HashMap::new(),
             timeline: Vec::new(),
+            redactions: Vec::new(),
             noted: false,
             batch: context.batch(),
             changes: Vec::new(),

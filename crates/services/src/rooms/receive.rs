@@ -11,6 +11,8 @@ use store::events::{self, Standing};
 
 use super::{Arrival, Room, Rooms, WriteError, remote::RemoteError};
 
+pub mod present;
+
 /// What became of an event that another server sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Received {

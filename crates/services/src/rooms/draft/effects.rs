@@ -146,8 +146,9 @@ impl Draft<'_> {
         let redaction = Event { pdu: Arc::clone(pdu), ..self.event(number)? };
         let stored = self.event_by_id(target)?;
         if stored.as_ref().is_none_or(|stored| stored.record.standing != Standing::Accepted) {
-            let Drafted { batch, room, .. } = &mut self.drafted;
+            let Drafted { batch, room, redactions, .. } = &mut self.drafted;
             relations::put_redaction(batch, *room, target, number);
+            redactions.push((target.clone(), number));
         }
         match stored {
             Some(target) => self.redact(target, &redaction),
@@ -159,7 +160,9 @@ impl Draft<'_> {
     pub(super) fn waiting_redaction(&self, target: &Pdu) -> Result<Option<Event>, WriteError> {
         let rows = self.rows()?;
         let waiting = relations::redactions_of(rows.snapshot, rows.room, &target.event_id)?;
-        for number in waiting {
+        let drafted = self.drafted.redactions.iter();
+        let drafted = drafted.filter(|(of, _)| *of == target.event_id).map(|(_, number)| *number);
+        for number in waiting.into_iter().chain(drafted) {
             let redaction = self.event(number)?;
             if self.is_redaction_of(&redaction, target)? {
                 return Ok(Some(redaction));

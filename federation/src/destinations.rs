@@ -55,9 +55,9 @@ struct Silence {
 }
 
 impl Contacts {
-    pub fn new(context: Context) -> Arc<Self> {
+    pub fn new(context: Context, kept: Destinations) -> Arc<Self> {
         Arc::new(Self {
-            kept: Destinations::new(context.clone()),
+            kept,
             context,
             failing: Mutex::default(),
             in_flight: Limits::new(IN_FLIGHT_MAX),

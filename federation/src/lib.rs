@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use ruma::OwnedServerName;
-use services::{Context, Services};
+use services::{Context, Services, destinations::Destinations};
 
 pub mod authorization;
 pub mod client;
@@ -58,11 +58,12 @@ impl Federation {
         settings: FederationSettings,
     ) -> Self {
         let context = services.context.clone();
-        let contacts = Contacts::new(context.clone());
+        let destinations = Destinations::new(context.clone());
+        let contacts = Contacts::new(context.clone(), destinations.clone());
         let client = FederationClient::new(context.clone(), transport, contacts.clone());
         let keys = Keys::new(context.clone(), client.clone(), settings.notaries);
         let ephemeral = (services.typing.clone(), services.presences.clone());
-        let sender = Sender::new(context.clone(), client.clone(), contacts.clone(), ephemeral);
+        let sender = Sender::new(destinations, client.clone(), contacts.clone(), ephemeral);
         let remote = RemoteServers::new(client.clone(), Arc::clone(&keys));
         services.rooms.connect(remote.clone());
         services.keys.connect(RemoteDevices::new(client.clone()));

@@ -44,6 +44,8 @@ const SENDING_MAX: usize = 128;
 const PROBING_MAX: usize = 16;
 /// Stands for what is about no room: no room has this number.
 const NO_ROOM: RoomNumber = RoomNumber(0);
+/// What a server may be sent twice when the process dies.
+const CURSORS_KEPT_AFTER: Duration = Duration::from_secs(1);
 /// How often servers whose pause is over are looked for.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -126,7 +128,7 @@ impl Lane {
 
 impl Sender {
     pub fn new(
-        context: Context,
+        destinations: Destinations,
         client: FederationClient,
         contacts: Arc<Contacts>,
         (typing, presences): (Typing, Presences),
@@ -134,8 +136,8 @@ impl Sender {
         let inner = Inner {
             typing,
             presences,
-            destinations: Destinations::new(context.clone()),
-            context,
+            destinations,
+            context: client.context().clone(),
             client,
             contacts,
             state: Mutex::default(),
@@ -149,6 +151,26 @@ impl Sender {
     /// Follows the log and sends, until the future is dropped. Servers that lack something from
     /// before are found first.
     pub async fn run(&self) {
+        tokio::join!(self.follow(), self.keep_cursors());
+    }
+
+    /// Makes durable how far other servers have everything, some time after it has moved. To be
+    /// called, too, when the homeserver stops: what is not kept is sent again after a restart.
+    pub async fn keep(&self) {
+        if let Err(error) = self.inner.destinations.keep().await {
+            tracing::error!(%error, "how far other servers have everything cannot be kept");
+        }
+    }
+
+    async fn keep_cursors(&self) {
+        loop {
+            self.inner.destinations.moved().await;
+            tokio::time::sleep(CURSORS_KEPT_AFTER).await;
+            self.keep().await;
+        }
+    }
+
+    async fn follow(&self) {
         let inner = &self.inner;
         // A weak one: the log outlives us, and we hold it.
         let follower = Arc::new(Following(Arc::downgrade(inner)));

@@ -107,6 +107,7 @@ impl Open {
         if let Err(error) = self.app.services.sessions.write_seen().await {
             tracing::error!(%error, "it cannot be written when devices were last seen");
         }
+        self.app.federation.sender.keep().await;
         if let Err(error) = self.app.services.unread.persist().await {
             tracing::error!(%error, "unread counts cannot be written");
         }

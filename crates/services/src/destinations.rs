@@ -3,9 +3,19 @@
 //! There is no row per event and server: what a server still lacks is read from the timelines of
 //! the rooms that it shares with us, after the cursor that is kept for it. Only what does not
 //! follow from a shared room waits in a row of its own.
+//!
+//! A cursor that moves over events of rooms is kept a little later, with those of other servers: all
+//! that a crash does is that they are sent again, and whoever has an event knows it again. It never
+//! stands in the store after what was delivered.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use kv::{CommitError, StoreError};
 use model::{EventNumber, RoomNumber};
+use parking_lot::Mutex;
 use ruma::{OwnedServerName, ServerName};
 use serde_json::value::RawValue;
 use store::{
@@ -17,6 +27,7 @@ pub use store::{
     destinations::{Destination, Failing},
     events::Order,
 };
+use tokio::sync::Notify;
 
 use crate::Context;
 
@@ -32,21 +43,30 @@ pub enum DestinationsError {
     Write(#[from] CommitError),
 }
 
-/// See the module. Cheap to clone.
+/// Cursors that are made durable in one commit.
+const KEPT_AT_ONCE: usize = 500;
+
+/// See the module. Cheap to clone; one for each homeserver.
 #[derive(Clone)]
 pub struct Destinations {
     context: Context,
+    cursors: Arc<Cursors>,
+}
+
+/// What is newer than the store.
+#[derive(Default)]
+struct Cursors {
+    /// Where the cursors stand that were not kept yet.
+    moved: Mutex<BTreeMap<OwnedServerName, Order>>,
+    /// Rings when there is one.
+    bell: Notify,
+    /// Held by who changes rows of servers, so that no change is lost in another.
+    keeping: tokio::sync::Mutex<()>,
 }
 
 impl Destinations {
     pub fn new(context: Context) -> Self {
-        Self { context }
-    }
-
-    /// Where the sending to a server stands; `None` when it was never sent anything.
-    pub async fn get(&self, server: &ServerName) -> Result<Option<Destination>, DestinationsError> {
-        let server = server.to_string();
-        Ok(self.context.store.read(move |snapshot| rows::get(snapshot, &server)).await?)
+        Self { context, cursors: Arc::default() }
     }
 
     /// The servers that did not answer when they were called last.
@@ -103,7 +123,7 @@ impl Destinations {
             let joined = rooms.filter(|(_, membership)| membership.kind == memberships::Kind::Join);
             Ok::<_, StoreError>(joined.map(|(room, _)| room).collect::<Vec<_>>())
         });
-        let mut servers = std::collections::BTreeSet::new();
+        let mut servers = BTreeSet::new();
         for room in rooms.await? {
             servers.extend(self.in_room(room).await?);
         }
@@ -117,21 +137,31 @@ impl Destinations {
         scope: Scope,
     ) -> Result<Pending, DestinationsError> {
         let (us, server) = (self.context.server_name.clone(), server.to_owned());
-        Ok(self
-            .context
-            .store
-            .read(move |snapshot| gather::pending(snapshot, &us, &server, &scope))
-            .await?)
+        let moved = self.cursors.moved.lock().get(&server).copied();
+        let gather = move |snapshot: &kv::Snapshot| {
+            let kept = rows::get(snapshot, server.as_str())?;
+            let kept = kept.map_or(Order(0, 0), |destination| destination.delivered);
+            let from = moved.map_or(kept, |moved| moved.max(kept));
+            gather::pending(snapshot, (&us, &server), from, &scope)
+        };
+        Ok(self.context.store.read(gather).await?)
     }
 
     /// Moves the server's cursor forward and takes what has arrived out of its outbox. It answers,
-    /// so it fails no longer.
+    /// so it fails no longer. Durable only if something was in the outbox; see
+    /// [`keep`](Self::keep).
     pub async fn delivered(
         &self,
         server: &ServerName,
         up_to: Order,
         arrived: Outbox,
     ) -> Result<(), DestinationsError> {
+        if arrived.is_empty() {
+            self.cursors.moved.lock().insert(server.to_owned(), up_to);
+            self.cursors.bell.notify_one();
+            return Ok(());
+        }
+        let _keeping = self.cursors.keeping.lock().await;
         let mut batch = self.context.batch();
         let destination = Destination { delivered: up_to, failing: None };
         rows::put(&mut batch, server.as_str(), &destination);
@@ -142,7 +172,47 @@ impl Destinations {
             to_device::delete_outbound(&mut batch, server.as_str(), place);
         }
         self.context.log.commit(batch, vec![Change::Nothing]).await?;
+        self.cursors.moved.lock().remove(server);
         Ok(())
+    }
+
+    /// Waits until a cursor has moved that was not kept.
+    pub async fn moved(&self) {
+        self.cursors.bell.notified().await;
+    }
+
+    /// Makes the cursors durable that have moved.
+    pub async fn keep(&self) -> Result<(), DestinationsError> {
+        loop {
+            let _keeping = self.cursors.keeping.lock().await;
+            let moved: Vec<(OwnedServerName, Order)> = {
+                let moved = self.cursors.moved.lock();
+                let some = moved.iter().take(KEPT_AT_ONCE);
+                some.map(|(server, order)| (server.clone(), *order)).collect()
+            };
+            if moved.is_empty() {
+                return Ok(());
+            }
+            let kept = moved.clone();
+            let read = move |snapshot: &kv::Snapshot| {
+                let before = kept.iter().map(|(server, _)| rows::get(snapshot, server.as_str()));
+                before.collect::<Result<Vec<_>, StoreError>>()
+            };
+            let before = self.context.store.read(read).await?;
+            let mut batch = self.context.batch();
+            for ((server, delivered), before) in moved.iter().zip(before) {
+                let failing = before.and_then(|before| before.failing);
+                let destination = Destination { delivered: *delivered, failing };
+                rows::put(&mut batch, server.as_str(), &destination);
+            }
+            self.context.log.commit(batch, vec![Change::Nothing]).await?;
+            let mut still = self.cursors.moved.lock();
+            for (server, kept) in moved {
+                if still.get(&server) == Some(&kept) {
+                    still.remove(&server);
+                }
+            }
+        }
     }
 
     /// Remembers that the server fails, or (`None`) that it answers again.
@@ -151,7 +221,9 @@ impl Destinations {
         server: &ServerName,
         failing: Option<Failing>,
     ) -> Result<(), DestinationsError> {
-        let before = self.get(server).await?;
+        let _keeping = self.cursors.keeping.lock().await;
+        let name = server.to_string();
+        let before = self.context.store.read(move |snapshot| rows::get(snapshot, &name)).await?;
         let delivered = before.map_or(Order(0, 0), |destination| destination.delivered);
         let mut batch = self.context.batch();
         rows::put(&mut batch, server.as_str(), &Destination { delivered, failing });

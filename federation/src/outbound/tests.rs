@@ -42,6 +42,12 @@ impl Writing {
         Self { home, next: 1, running: None }
     }
 
+    /// The same homeserver in its next life.
+    async fn anew(&self, world: &World) -> Self {
+        let home = world.open("a.example", 1, [1; 32], Default::default()).await;
+        Self { home, next: self.next, running: None }
+    }
+
     /// Lets the sender run.
     async fn run(&mut self) {
         let sender = self.home.sender.clone();
@@ -243,15 +249,49 @@ async fn what_was_not_sent_is_sent_after_a_restart_and_what_was_is_not() {
     b.bodies_of(1).await;
     eventually(|| a.home.sender.inner.state.lock().lanes.is_empty()).await;
     a.running.take().unwrap().abort();
+    a.home.sender.keep().await;
     world.transport.close(&server("b.example"));
     a.say(1, "two").await;
     world.transport.open(server("b.example"), b.router());
-    let home = world.open("a.example", 1, [1; 32], Default::default()).await;
-    let mut again = Writing { home, next: a.next, running: None };
+    let mut again = a.anew(&world).await;
     again.run().await;
     assert_eq!(b.bodies_of(2).await, ["one", "two"]);
     again.say(1, "three").await;
     assert_eq!(b.bodies_of(3).await, ["one", "two", "three"]);
+}
+
+#[tokio::test]
+async fn what_was_sent_just_before_a_crash_is_sent_again() {
+    let mut world = World::new();
+    let b = receiver(&world, "b.example");
+    let mut a = writing(&mut world).await;
+    a.run().await;
+    a.enter(1, "b.example").await;
+    a.say(1, "one").await;
+    b.bodies_of(1).await;
+    a.running.take().unwrap().abort();
+    a.say(1, "two").await;
+    let mut again = a.anew(&world).await;
+    again.run().await;
+    assert_eq!(b.bodies_of(3).await, ["one", "one", "two"]);
+}
+
+#[tokio::test]
+async fn a_failure_is_not_forgotten_with_the_cursor() {
+    let mut world = World::new();
+    let b = receiver(&world, "b.example");
+    let mut a = writing(&mut world).await;
+    a.run().await;
+    a.enter(1, "b.example").await;
+    a.say(1, "one").await;
+    b.bodies_of(1).await;
+    let name = server("b.example");
+    eventually(|| !a.home.sender.inner.state.lock().lanes.contains_key(&name)).await;
+    a.home.contacts.failed(&name, 0).await;
+    a.home.sender.keep().await;
+    let again = a.anew(&world).await;
+    again.home.contacts.load().await.unwrap();
+    assert!(again.home.contacts.is_failing(&name));
 }
 
 #[tokio::test]

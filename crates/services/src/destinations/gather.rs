@@ -66,14 +66,13 @@ struct Ours {
     json: Box<RawValue>,
 }
 
+/// What the server lacks, whose cursor stands at `from`.
 pub(super) fn pending(
     snapshot: &Snapshot,
-    us: &ServerName,
-    server: &ServerName,
+    (us, server): (&ServerName, &ServerName),
+    from: Order,
     scope: &Scope,
 ) -> Result<Pending, StoreError> {
-    let known = destinations::get(snapshot, server.as_str())?;
-    let from = known.map_or(Order(0, 0), |destination| destination.delivered);
     let end = Order(i64::try_from(scope.up_to).unwrap_or(i64::MAX), u16::MAX).max(from);
     let shared: Vec<RoomNumber> = match &scope.rooms {
         Some(rooms) => rooms.iter().copied().collect(),

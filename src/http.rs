@@ -7,6 +7,8 @@ mod connection;
 mod deadline;
 mod limit;
 pub(crate) mod origin;
+mod parking;
+mod replay;
 pub(crate) mod tls;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
@@ -22,6 +24,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub(crate) use self::{
     connection::Connection,
     origin::{Origin, TrustedProxies},
+    parking::LongPoll,
 };
 use self::{limit::ConnectionLimit, tls::Certificates};
 use crate::config::HttpConfig;
@@ -31,12 +34,17 @@ const DRAIN_TIME_MAX: Duration = Duration::from_secs(8);
 /// Pause after the system refused to accept, so that we do not spin when it is out of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// How long a request has waited for news before it gives back the buffers of its connection: long
+/// enough that nobody is parked among whom there is a conversation.
+pub(crate) const QUIET_TIME: Duration = Duration::from_secs(1);
+
 /// Sockets that are bound, but do not serve yet.
 pub(crate) struct Listeners {
     plain: Vec<TcpListener>,
     tls: Vec<(TcpListener, TlsAcceptor)>,
     certificates: Option<Certificates>,
     limit: Arc<ConnectionLimit>,
+    quiet: Duration,
 }
 
 /// Why the server cannot listen.
@@ -49,7 +57,8 @@ pub(crate) enum ListenError {
 }
 
 impl Listeners {
-    pub(crate) async fn bind(config: &HttpConfig) -> Result<Self, ListenError> {
+    /// `quiet`: see [`QUIET_TIME`].
+    pub(crate) async fn bind(config: &HttpConfig, quiet: Duration) -> Result<Self, ListenError> {
         let mut plain = Vec::new();
         for address in &config.listen {
             plain.push(bind(*address).await?);
@@ -69,7 +78,7 @@ impl Listeners {
             config.connections_per_address_max,
             config.trusted_proxies.clone(),
         );
-        Ok(Self { plain, tls, certificates, limit: Arc::new(limit) })
+        Ok(Self { plain, tls, certificates, limit: Arc::new(limit), quiet })
     }
 
     /// Where plain requests are served: the ports are known even if the configuration said 0.
@@ -97,6 +106,7 @@ impl Listeners {
                 router: router.clone(),
                 tls,
                 limit: self.limit.clone(),
+                quiet: self.quiet,
                 drain: drain.clone(),
                 connections: connections.clone(),
             };
@@ -118,6 +128,7 @@ struct Shared {
     router: Router,
     tls: Option<TlsAcceptor>,
     limit: Arc<ConnectionLimit>,
+    quiet: Duration,
     drain: CancellationToken,
     connections: TaskTracker,
 }
@@ -153,4 +164,4 @@ fn start(socket: TcpStream, peer: SocketAddr, shared: &Shared) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -12,7 +12,7 @@ use crate::{
     app::{AppservicesError, Homeservers, Shared, StartError, open_store, router},
     config::{Config, ConfigError},
     demo::DemoError,
-    http::{ListenError, Listeners},
+    http::{ListenError, Listeners, QUIET_TIME},
     workers::{self, Supervisor},
 };
 
@@ -62,7 +62,7 @@ impl Server {
     pub(crate) async fn start(config: Config) -> Result<Self, RunError> {
         let homeservers = open(config).await?;
         let shared = homeservers.shared().clone();
-        let listeners = Listeners::bind(&shared.config.http).await?;
+        let listeners = Listeners::bind(&shared.config.http, QUIET_TIME).await?;
         let path = &shared.config.admin.socket;
         let socket = AdminSocket::bind(path)
             .map_err(|cause| RunError::Socket { path: path.clone(), cause })?;

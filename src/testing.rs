@@ -1,6 +1,6 @@
 //! A whole process in memory, for tests: asked through the router that the listeners serve.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -17,7 +17,8 @@ use tower::ServiceExt;
 
 use crate::{
     app::{App, Homeservers, Shared, router},
-    config::Config,
+    config::{Config, HttpConfig},
+    http::Listeners,
 };
 
 /// The name of the homeserver that [`TestHomeserver::new`] makes.
@@ -76,6 +77,17 @@ impl TestHomeserver {
     pub(crate) async fn app(&self) -> App {
         let name = OwnedServerName::try_from(self.host.clone()).unwrap();
         self.homeservers.get(&name).await.unwrap().unwrap()
+    }
+
+    /// Serves over HTTP until it drains. Whoever waits for news is parked at once.
+    pub(crate) async fn listen(&self) -> SocketAddr {
+        let Shared { config, drain, .. } = &**self.homeservers.shared();
+        let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+        let config = HttpConfig { listen: vec![any_port], ..config.http.clone() };
+        let listeners = Listeners::bind(&config, Duration::ZERO).await.unwrap();
+        let address = listeners.plain_addresses()[0];
+        tokio::spawn(listeners.serve(self.router.clone(), drain.clone()));
+        address
     }
 
     /// `GET path`: status and body.

@@ -6,15 +6,18 @@ use std::time::Duration;
 
 use axum::extract::State;
 use serde::Deserialize;
-use services::sync::sliding::{SlidingError, answer::SlidingAnswer, request::SlidingRequest};
-use web::{ErrorKind, Json, JsonBody};
+use services::sync::{
+    TIMEOUT_MAX,
+    sliding::{SlidingError, answer::SlidingAnswer, request::SlidingRequest},
+};
+use web::{ErrorKind, Json};
 
 use super::{
     asked::{AskedQuery, reader},
     caller::Caller,
     error::Error,
 };
-use crate::app::App;
+use crate::{app::App, http::LongPoll};
 
 #[derive(Deserialize)]
 pub(crate) struct Parameters {
@@ -28,18 +31,23 @@ pub(crate) async fn sync_events(
     State(app): State<App>,
     caller: Caller,
     AskedQuery(parameters): AskedQuery<Parameters>,
-    JsonBody(request): JsonBody<SlidingRequest>,
+    poll: LongPoll,
 ) -> Result<Json<SlidingAnswer>, Error> {
+    let request: SlidingRequest = web::json::decode(&poll.body)?;
     let position = parameters.pos.as_deref().filter(|position| !position.is_empty());
-    let timeout = Duration::from_millis(parameters.timeout);
+    let deadline = poll.deadline(Duration::from_millis(parameters.timeout).min(TIMEOUT_MAX));
     let syncs = &app.services.syncs;
-    let answer = tokio::select! {
-        answer = syncs.slide(reader(&caller), position, timeout, request.clone()) => answer?,
+    let timeout = poll.patience(deadline);
+    let (answer, mut news) = tokio::select! {
+        told = syncs.slide(reader(&caller), position, timeout, request.clone()) => told?,
         // The homeserver stops: its clients are sent away with what there is.
         () = app.drain.cancelled() => {
             syncs.slide(reader(&caller), position, Duration::ZERO, request).await?
         }
     };
+    if position.is_some() && answer.is_empty() {
+        poll.park(deadline, app.drain.clone(), async move { news.come().await }).await;
+    }
     Ok(Json(answer))
 }
 

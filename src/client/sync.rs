@@ -9,7 +9,7 @@ use ruma::presence::PresenceState;
 use serde::Deserialize;
 use services::{
     filter::Filter,
-    sync::{SyncError, SyncQuery, answer::SyncAnswer},
+    sync::{SyncError, SyncQuery, TIMEOUT_MAX, answer::SyncAnswer},
 };
 use web::Json;
 
@@ -18,7 +18,7 @@ use super::{
     caller::Caller,
     error::Error,
 };
-use crate::app::App;
+use crate::{app::App, http::LongPoll};
 
 #[cfg(test)]
 mod tests;
@@ -45,20 +45,28 @@ pub(crate) async fn sync_events(
     State(app): State<App>,
     caller: Caller,
     AskedQuery(parameters): AskedQuery<Parameters>,
+    poll: LongPoll,
 ) -> Result<Json<SyncAnswer>, Error> {
+    let deadline = poll.deadline(Duration::from_millis(parameters.timeout).min(TIMEOUT_MAX));
     let query = Arc::new(SyncQuery {
         filter: filter(&app, &caller, parameters.filter.as_deref()).await?,
         since: parameters.since.filter(|since| !since.is_empty()),
         full_state: parameters.full_state,
         use_state_after: parameters.use_state_after || parameters.use_state_after_as_proposed,
-        timeout: Duration::from_millis(parameters.timeout),
+        timeout: poll.patience(deadline),
     });
-    let (user, device) = (&caller.user_id, caller.device());
-    let presences = &app.services.presences;
-    presences.syncs(user, device, parameters.set_presence, parameters.timeout).await?;
+    if !poll.was_parked() {
+        let (user, device) = (&caller.user_id, caller.device());
+        let presences = &app.services.presences;
+        presences.syncs(user, device, parameters.set_presence, parameters.timeout).await?;
+    }
+    let may_wait = query.may_wait();
     // When the homeserver stops, its clients are sent away with what there is.
     let stop = app.drain.cancelled();
-    let answer = app.services.syncs.sync(reader(&caller), query, stop).await?;
+    let (answer, mut news) = app.services.syncs.sync(reader(&caller), query, stop).await?;
+    if may_wait && answer.is_empty() {
+        poll.park(deadline, app.drain.clone(), async move { news.come().await }).await;
+    }
     let by_older_name = parameters.use_state_after_as_proposed && !parameters.use_state_after;
     Ok(Json(if by_older_name { answer.with_state_after_as_proposed() } else { answer }))
 }

@@ -1,6 +1,13 @@
 //! One connection: perhaps a TLS handshake, then HTTP/1.1, or HTTP/2 if the handshake chose it.
 
-use std::{convert::Infallible, net::SocketAddr, pin::Pin, time::Duration};
+use std::{
+    convert::Infallible,
+    future::poll_fn,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    task::Poll,
+    time::Duration,
+};
 
 use axum::{Router, body::Body};
 use hyper::{
@@ -10,15 +17,21 @@ use hyper::{
     service::{HttpService, service_fn},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use parking_lot::Mutex;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
     time::timeout,
 };
-use tokio_util::sync::CancellationToken;
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tower::ServiceExt;
 
-use super::{Shared, deadline::WriteDeadline};
+use super::{
+    Shared,
+    deadline::WriteDeadline,
+    parking::{Beginning, Parked, Spot},
+    replay::Replay,
+};
 
 const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
 /// For the head of a request; it is also how long a connection may idle between two of them.
@@ -42,66 +55,129 @@ pub(crate) struct Connection {
 pub(super) async fn serve(socket: TcpStream, peer: SocketAddr, shared: Shared) {
     // Answers are written whole: waiting for more only delays them.
     let _ = socket.set_nodelay(true);
-    let Shared { router, tls, drain, .. } = shared;
-    let Some(acceptor) = tls else {
-        let service = service(Connection { peer, tls: None }, router);
-        let serving = http1().serve_connection(io(socket), service);
-        return run(serving, http1::Connection::graceful_shutdown, drain).await;
+    let Some(acceptor) = shared.tls.clone() else {
+        return over_http1(socket, Connection { peer, tls: None }, shared).await;
     };
-    match Box::pin(timeout(HANDSHAKE_TIME_MAX, acceptor.accept(socket))).await {
-        Ok(Ok(socket)) => {
-            let session = socket.get_ref().1;
-            let name = session.server_name().map(str::to_lowercase);
-            let is_http2 = session.alpn_protocol() == Some(b"h2");
-            let service = service(Connection { peer, tls: Some(name) }, router);
-            if is_http2 {
-                let serving = http2().serve_connection(io(socket), service);
-                run(serving, http2::Connection::graceful_shutdown, drain).await;
-            } else {
-                let serving = http1().serve_connection(io(socket), service);
-                run(serving, http1::Connection::graceful_shutdown, drain).await;
-            }
-        }
-        Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
-        Err(_) => tracing::debug!("TLS handshake took too long"),
+    let Some(socket) = Box::pin(shake_hands(acceptor, socket)).await else { return };
+    let session = socket.get_ref().1;
+    let name = session.server_name().map(str::to_lowercase);
+    let is_http2 = session.alpn_protocol() == Some(b"h2");
+    let connection = Connection { peer, tls: Some(name) };
+    if is_http2 {
+        Box::pin(over_http2(socket, connection, shared)).await;
+    } else {
+        over_http1(socket, connection, shared).await;
     }
 }
 
-fn io<S: AsyncRead + AsyncWrite>(socket: S) -> TokioIo<WriteDeadline<S>> {
-    TokioIo::new(WriteDeadline::new(socket))
+async fn shake_hands(
+    acceptor: TlsAcceptor,
+    socket: TcpStream,
+) -> Option<Box<TlsStream<TcpStream>>> {
+    match timeout(HANDSHAKE_TIME_MAX, acceptor.accept(socket)).await {
+        Ok(Ok(socket)) => return Some(Box::new(socket)),
+        Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
+        Err(_) => tracing::debug!("TLS handshake took too long"),
+    }
+    None
+}
+
+async fn over_http1<S>(mut socket: S, connection: Connection, shared: Shared)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let mut beginning = Beginning::new();
+    loop {
+        // In a box, whose room is given back while a request is parked.
+        let serving = Box::pin(until_parked(socket, beginning, &connection, &shared));
+        let Some((left, parked)) = serving.await else { return };
+        socket = left;
+        let Some(resumed) = parked.wait(&mut socket).await else { return };
+        beginning = resumed;
+    }
+}
+
+/// Serves a connection to its end, or until it is to be parked, and then answers what is left of it.
+async fn until_parked<S>(
+    socket: S,
+    beginning: Beginning,
+    connection: &Connection,
+    shared: &Shared,
+) -> Option<(S, Parked)>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let spot = Spot::new(shared.quiet, &beginning);
+    let io = WriteDeadline::new(Replay { text: beginning.text, socket });
+    let service = service(connection.clone(), Some(spot.clone()), shared.router.clone());
+    let mut serving = http1().serve_connection(TokioIo::new(io), service);
+    let mut drain = pin!(shared.drain.cancelled());
+    let mut stopping = false;
+    let ended = poll_fn(|cx| {
+        loop {
+            // Before anything else: a request that was parked must have begun, or a connection
+            // that stops would drop it.
+            if let Poll::Ready(ended) = Pin::new(&mut serving).poll(cx) {
+                return Poll::Ready(ended.map(|()| None));
+            }
+            // Nothing waits to be written: a request is not read before earlier answers are sent.
+            if let Some(parked) = spot.parked() {
+                return Poll::Ready(Ok(Some(parked)));
+            }
+            if stopping || drain.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            stopping = true;
+            Pin::new(&mut serving).graceful_shutdown();
+        }
+    });
+    let mut parked = noted(ended.await)?;
+    let http1::Parts { io, read_buf, .. } = serving.into_parts();
+    let Replay { text, socket } = io.into_inner().into_inner();
+    parked.followed_by(&read_buf);
+    parked.followed_by(&text);
+    Some((socket, parked))
+}
+
+async fn over_http2<S>(socket: S, connection: Connection, shared: Shared)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let service = service(connection, None, shared.router);
+    let io = TokioIo::new(WriteDeadline::new(socket));
+    let mut serving = pin!(http2().serve_connection(io, service));
+    let ended = tokio::select! {
+        ended = serving.as_mut() => ended,
+        () = shared.drain.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    noted(ended.map(Some));
 }
 
 fn service(
     connection: Connection,
+    spot: Option<Spot>,
     router: Router,
-) -> impl HttpService<Incoming, ResBody = Body, Error = Infallible, Future: Send> {
+) -> impl HttpService<Incoming, ResBody = Body, Error = Infallible, Future: Send> + Unpin {
+    let spot = Mutex::new(spot);
     service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(connection.clone());
+        if let Some(spot) = spot.lock().as_mut() {
+            request.extensions_mut().insert(spot.next());
+        }
         router.clone().oneshot(request)
     })
 }
 
-/// Serves a connection to its end; `stop` lets it end after the requests in progress.
-fn run<C: Future<Output = hyper::Result<()>>>(
-    serving: C,
-    stop: fn(Pin<&mut C>),
-    drain: CancellationToken,
-) -> impl Future<Output = ()> {
-    // In a box, so that no connection takes the room of one of another protocol, nor its own twice.
-    let mut serving = Box::pin(serving);
-    async move {
-        let result = tokio::select! {
-            result = serving.as_mut() => result,
-            () = drain.cancelled() => {
-                stop(serving.as_mut());
-                serving.await
-            }
-        };
-        if let Err(error) = result {
-            tracing::debug!(%error, "connection ended early");
-        }
-    }
+/// What a connection ended with.
+fn noted<T>(ended: hyper::Result<Option<T>>) -> Option<T> {
+    ended.unwrap_or_else(|error| {
+        tracing::debug!(%error, "connection ended early");
+        None
+    })
 }
 
 fn http1() -> http1::Builder {

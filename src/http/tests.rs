@@ -4,31 +4,39 @@ use std::{fs, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Extension, Router, routing::get};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::CertificateDer};
 use tempfile::TempDir;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
     sync::Notify,
     task::JoinHandle,
 };
+use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 use web::outbound::{AddressPolicy, Call, Outbound, OutboundSettings};
 
 use super::{Connection, Listeners};
 use crate::config::{CertificateFiles, HttpConfig};
 
-struct Server {
-    plain: SocketAddr,
-    tls: SocketAddr,
-    outbound: Outbound,
+pub(super) struct Server {
+    pub(super) plain: SocketAddr,
+    pub(super) tls: SocketAddr,
+    pub(super) outbound: Outbound,
     /// Lets the handler of `/slow` go on.
     go_on: Arc<Notify>,
-    drain: CancellationToken,
-    task: JoinHandle<()>,
+    pub(super) drain: CancellationToken,
+    pub(super) task: JoinHandle<()>,
+    certificate: CertificateDer<'static>,
     _folder: TempDir,
 }
 
 async fn server(connections_max: usize) -> Server {
+    server_with(Router::new(), connections_max).await
+}
+
+/// A server that has these routes besides its own.
+pub(super) async fn server_with(routes: Router, connections_max: usize) -> Server {
     let folder = TempDir::new().unwrap();
     let CertifiedKey { cert, signing_key } =
         generate_simple_self_signed(["acme.example".to_owned()]).unwrap();
@@ -39,20 +47,19 @@ async fn server(connections_max: usize) -> Server {
     fs::write(&files.certificate, cert.pem()).unwrap();
     fs::write(&files.private_key, signing_key.serialize_pem()).unwrap();
     let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-    let listeners = Listeners::bind(&HttpConfig {
+    let config = HttpConfig {
         listen: vec![any_port],
         listen_tls: vec![any_port],
         certificates: vec![files],
         trusted_proxies: Vec::new(),
         connections_max,
         connections_per_address_max: connections_max,
-    })
-    .await
-    .unwrap();
+    };
+    let listeners = Listeners::bind(&config, Duration::ZERO).await.unwrap();
     let (plain, tls) = (listeners.plain_addresses()[0], listeners.tls_addresses()[0]);
     let go_on = Arc::new(Notify::new());
     let wait = go_on.clone();
-    let router = Router::new()
+    let router = routes
         .route("/", get(async |Extension(c): Extension<Connection>| format!("{:?}", c.tls)))
         .route("/slow", get(async move || wait.notified().await));
     let drain = CancellationToken::new();
@@ -63,12 +70,31 @@ async fn server(connections_max: usize) -> Server {
         name_server: None,
     };
     let outbound = Outbound::new(settings).unwrap();
-    Server { plain, tls, outbound, go_on, drain, task, _folder: folder }
+    let certificate = cert.der().clone();
+    Server { plain, tls, outbound, go_on, drain, task, certificate, _folder: folder }
 }
 
 /// Sends bytes, and reads until the other side closes.
-async fn raw(address: SocketAddr, request: &str) -> String {
-    let mut socket = TcpStream::connect(address).await.unwrap();
+pub(crate) async fn raw(address: SocketAddr, request: &str) -> String {
+    exchange(TcpStream::connect(address).await.unwrap(), request).await
+}
+
+/// The same over TLS, by a client that knows no HTTP/2.
+pub(super) async fn raw_over_tls(server: &Server, request: &str) -> String {
+    let mut roots = RootCertStore::empty();
+    roots.add(server.certificate.clone()).unwrap();
+    let config = ClientConfig::builder_with_provider(ring::default_provider().into())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = "acme.example".try_into().unwrap();
+    let socket = TcpStream::connect(server.tls).await.unwrap();
+    let socket = TlsConnector::from(Arc::new(config)).connect(name, socket).await.unwrap();
+    exchange(socket, request).await
+}
+
+async fn exchange(mut socket: impl AsyncRead + AsyncWrite + Unpin, request: &str) -> String {
     socket.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     let _ = socket.read_to_string(&mut answer).await;

@@ -56,7 +56,7 @@ impl Eyes {
         let reader = Reader { user: user.clone(), device: None };
         let syncs = &running.federation.services.syncs;
         let answer = syncs.sync(reader, query.into(), std::future::pending()).await;
-        let answer = serde_json::to_value(answer.expect("an answer")).expect("JSON");
+        let answer = serde_json::to_value(answer.expect("an answer").0).expect("JSON");
         let mut all = self.0.lock();
         let seen = all.entry(user.clone()).or_default();
         seen.since = answer["next_batch"].as_str().map(ToOwned::to_owned);

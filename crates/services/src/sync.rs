@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 
 use kv::{CommitError, Snapshot, StoreError};
 use store::log::Change;
-use tokio::{sync::watch, time::Instant};
+use tokio::time::Instant;
 
 use crate::{
     Context,
@@ -26,6 +26,7 @@ mod beside;
 mod encryption;
 mod gather;
 mod lazy;
+mod news;
 mod rooms;
 pub mod sliding;
 mod state;
@@ -36,6 +37,7 @@ pub mod token;
 #[cfg(test)]
 mod tests;
 
+pub use self::news::News;
 use self::{
     answer::SyncAnswer, gather::Gather, lazy::SentMembers, sliding::Connections, token::SyncToken,
 };
@@ -47,6 +49,13 @@ pub struct SyncQuery {
     pub full_state: bool,
     pub use_state_after: bool,
     pub timeout: Duration,
+}
+
+impl SyncQuery {
+    /// Whether there is something to wait for: who begins anew is answered at once.
+    pub fn may_wait(&self) -> bool {
+        self.since.is_some() && !self.full_state
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -73,22 +82,8 @@ pub struct Syncs {
     connections: Arc<Connections>,
 }
 
-/// What is told but not kept: who types, who is there. `told`: the serial numbers of the answer.
-struct Ephemeral {
-    told: (u64, u64),
-    typing: watch::Receiver<u64>,
-    presence: watch::Receiver<u64>,
-}
-
-impl Ephemeral {
-    fn now(&mut self) -> (u64, u64) {
-        self.told = (*self.typing.borrow_and_update(), *self.presence.borrow_and_update());
-        self.told
-    }
-}
-
 /// The longest that a client is kept waiting, whatever it asks for.
-const TIMEOUT_MAX: Duration = Duration::from_secs(120);
+pub const TIMEOUT_MAX: Duration = Duration::from_secs(120);
 
 impl Syncs {
     pub fn new(
@@ -103,26 +98,23 @@ impl Syncs {
     }
 
     /// Answers at once if there is something to tell, if the device begins anew, or if it asks for
-    /// the full state; otherwise waits for something until the timeout, or until `stop`.
+    /// the full state; otherwise waits for something until the timeout, or until `stop`. The news
+    /// are those that come after what is answered.
     pub async fn sync(
         &self,
         reader: Reader,
         query: Arc<SyncQuery>,
         stop: impl Future<Output = ()>,
-    ) -> Result<SyncAnswer, SyncError> {
+    ) -> Result<(SyncAnswer, News), SyncError> {
         let deadline = Instant::now() + query.timeout.min(TIMEOUT_MAX);
         let since = query.since.as_deref().map(str::parse::<SyncToken>).transpose();
         let since = since.map_err(|_| SyncError::BadToken)?;
-        let waits = since.is_some() && !query.full_state && !query.timeout.is_zero();
-        let mut bell = self.inboxes.bell(reader.user.localpart());
-        let mut ephemeral = self.ephemeral();
+        let waits = query.may_wait() && !query.timeout.is_zero();
+        let mut news = News::new(self, reader.user.localpart());
         let reader = Arc::new(reader);
         let mut stop = std::pin::pin!(stop);
         loop {
-            // The bell is read before the position: what happens after is rung for again.
-            let rung = *bell.borrow_and_update();
-            self.inboxes.published(rung).await;
-            let (typing, presence) = ephemeral.now();
+            let (typing, presence) = news.listen().await;
             let position = self.context.log.position();
             let until = SyncToken { log: position, typing, to_device: position, presence };
             let (answer, acknowledged) = self.gather(&reader, &query, since, until).await?;
@@ -135,47 +127,12 @@ impl Syncs {
                 Box::pin(self.forget_messages(&reader, position)).await?;
             }
             if !answer.is_empty() || !waits {
-                return Ok(answer);
+                return Ok((answer, news));
             }
             tokio::select! {
-                () = self.news(reader.user.localpart(), &mut bell, &mut ephemeral) => {}
-                () = tokio::time::sleep_until(deadline) => return Ok(answer),
-                () = &mut stop => return Ok(answer),
-            }
-        }
-    }
-
-    /// What is not in the log, from now on.
-    fn ephemeral(&self) -> Ephemeral {
-        let (typing, presence) = (self.typing.watch(), self.presences.watch());
-        Ephemeral { told: (0, 0), typing, presence }
-    }
-
-    /// Waits until there may be something to tell the user.
-    async fn news(
-        &self,
-        localpart: &str,
-        bell: &mut watch::Receiver<u64>,
-        ephemeral: &mut Ephemeral,
-    ) {
-        let Ephemeral { told: (typed, present), typing, presence } = ephemeral;
-        loop {
-            tokio::select! {
-                // An error says that the other end is gone, because the homeserver stops: then
-                // there will be no news, and the timeout ends the wait.
-                Ok(()) = bell.changed() => return,
-                Ok(()) = typing.changed() => {
-                    let rooms = self.typing.changed_since(*typed);
-                    if self.inboxes.follows_any(localpart, &rooms) {
-                        return;
-                    }
-                }
-                Ok(()) = presence.changed() => {
-                    if self.presences.has_news(localpart, *present) {
-                        return;
-                    }
-                }
-                else => std::future::pending().await,
+                () = news.come() => {}
+                () = tokio::time::sleep_until(deadline) => return Ok((answer, news)),
+                () = &mut stop => return Ok((answer, news)),
             }
         }
     }

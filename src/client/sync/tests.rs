@@ -1,9 +1,12 @@
 //! Rooms as clients read them, on the wire.
 
+use std::net::SocketAddr;
+
 use http::StatusCode;
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
-use crate::testing::TestHomeserver;
+use crate::{http::tests::raw, testing::TestHomeserver};
 
 const OPEN: &str = "[registration]\nenabled = true";
 
@@ -187,4 +190,89 @@ async fn the_state_after_a_timeline_has_the_name_by_which_it_was_asked_for() {
         let told: Vec<_> = names.iter().filter(|name| room.get(**name).is_some()).collect();
         assert_eq!(told, [&name], "{query}");
     }
+}
+
+/// Asks on a connection of its own, on which who waits is parked.
+fn asks(listening: SocketAddr, token: &str, path: &str, body: Value) -> JoinHandle<Value> {
+    let (method, body) = match body {
+        Value::Null => ("GET", String::new()),
+        body => ("POST", body.to_string()),
+    };
+    let length = body.len();
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nhost: acme.example\r\nauthorization: Bearer {token}\r\n\
+         connection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+    );
+    tokio::spawn(async move {
+        let answer = raw(listening, &request).await;
+        serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+    })
+}
+
+#[tokio::test]
+async fn no_news_is_lost_on_those_who_are_parked() {
+    let case = Case::new().await;
+    let listening = case.server.listen().await;
+    let sliding = "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync?timeout=60000";
+    let list = json!({ "lists": { "all": {
+        "ranges": [[0, 9]], "timeline_limit": 1, "required_state": []
+    } } });
+    let mut since = case.sync(&case.bob, "").await["next_batch"].as_str().unwrap().to_owned();
+    let start = asks(listening, &case.bob, sliding, list.clone()).await.unwrap();
+    let mut position = start["pos"].as_str().unwrap().to_owned();
+    for round in 0..40 {
+        let path = format!("/_matrix/client/v3/sync?timeout=60000&since={since}");
+        let syncing = asks(listening, &case.bob, &path, Value::Null);
+        let path = format!("{sliding}&pos={position}");
+        let sliding = asks(listening, &case.bob, &path, list.clone());
+        // Comes before they ask, after they are parked, and at every moment between.
+        for _ in 0..round * 3 {
+            tokio::task::yield_now().await;
+        }
+        let event = case.send(&case.alice, &format!("t{round}"), "news").await;
+        let (synced, slid) = (syncing.await.unwrap(), sliding.await.unwrap());
+        let timeline = &synced["rooms"]["join"][&case.room]["timeline"]["events"];
+        assert_eq!(timeline[0]["event_id"], event.as_str(), "{synced}");
+        assert_eq!(slid["rooms"][&case.room]["timeline"][0]["event_id"], event.as_str(), "{slid}");
+        synced["next_batch"].as_str().unwrap().clone_into(&mut since);
+        slid["pos"].as_str().unwrap().clone_into(&mut position);
+    }
+}
+
+#[tokio::test]
+async fn who_comes_back_from_being_parked_does_not_show_himself_again() {
+    let case = Case::new().await;
+    let listening = case.server.listen().await;
+    let shown = "set_presence=unavailable";
+    case.sync(&case.bob, shown).await;
+    let since = case.sync(&case.bob, shown).await["next_batch"].as_str().unwrap().to_owned();
+    let path = format!("/_matrix/client/v3/sync?{shown}&timeout=60000&since={since}");
+    let syncing = asks(listening, &case.bob, &path, Value::Null);
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+    let status = "/_matrix/client/v3/presence/@bob:acme.example/status";
+    let body = json!({ "presence": "online" });
+    let (answered, body) = case.server.ask("PUT", status, &case.bob, body).await;
+    assert_eq!(answered, StatusCode::OK, "{body}");
+    let answer = syncing.await.unwrap();
+    assert_eq!(answer["presence"]["events"][0]["content"]["presence"], "online", "{answer}");
+}
+
+#[tokio::test]
+async fn those_who_are_parked_are_sent_away_when_the_homeserver_stops() {
+    let case = Case::new().await;
+    let listening = case.server.listen().await;
+    let since = case.sync(&case.bob, "").await["next_batch"].as_str().unwrap().to_owned();
+    // That he is there is no news to him, but shows that he was let in.
+    let filter = "filter=%7B%22presence%22:%7B%22not_types%22:%5B%22*%22%5D%7D%7D";
+    let shown = "set_presence=unavailable";
+    let path = format!("/_matrix/client/v3/sync?{filter}&{shown}&timeout=60000&since={since}");
+    let syncing = asks(listening, &case.bob, &path, Value::Null);
+    let status = "/_matrix/client/v3/presence/@bob:acme.example/status";
+    while case.server.get(status, &case.bob).await.1["presence"] != "unavailable" {
+        tokio::task::yield_now().await;
+    }
+    case.server.homeservers.shared().drain.cancel();
+    assert_eq!(syncing.await.unwrap()["rooms"]["join"], json!({}));
 }

@@ -11,7 +11,7 @@ use std::{sync::Arc, time::Duration};
 use kv::{CommitError, StoreError};
 use tokio::time::Instant;
 
-use super::{SyncError, SyncQuery, Syncs, TIMEOUT_MAX, token::SyncToken};
+use super::{News, SyncError, SyncQuery, Syncs, TIMEOUT_MAX, token::SyncToken};
 use crate::reader::Reader;
 
 pub mod answer;
@@ -43,27 +43,24 @@ pub enum SlidingError {
 
 impl Syncs {
     /// Answers at once if there is something to tell or if the device begins; otherwise waits for
-    /// something until the timeout. `position` is what the last answer said.
+    /// something until the timeout. `position` is what the last answer said. The news are those that
+    /// come after what is answered.
     pub async fn slide(
         &self,
         reader: Reader,
         position: Option<&str>,
         timeout: Duration,
         request: SlidingRequest,
-    ) -> Result<SlidingAnswer, SlidingError> {
+    ) -> Result<(SlidingAnswer, News), SlidingError> {
         let deadline = Instant::now() + timeout.min(TIMEOUT_MAX);
         let waits = position.is_some() && !timeout.is_zero();
         let told = self.connections.told(&reader, request.conn_id(), position);
         let told = Arc::new(told.ok_or(SlidingError::UnknownPosition)?);
-        let mut bell = self.inboxes.bell(reader.user.localpart());
-        let mut ephemeral = self.ephemeral();
+        let mut news = News::new(self, reader.user.localpart());
         let (reader, request) = (Arc::new(reader), Arc::new(request));
         self.forget_received(&reader, request.received_messages()).await?;
         loop {
-            // The bell is read before the position: what happens after is rung for again.
-            let rung = *bell.borrow_and_update();
-            self.inboxes.published(rung).await;
-            let (typing, presence) = ephemeral.now();
+            let (typing, presence) = news.listen().await;
             let position = self.context.log.position();
             let end = SyncToken { log: position, typing, to_device: position, presence };
             let (mut answer, now) = self.look(&reader, &request, &told, end).await?;
@@ -74,11 +71,10 @@ impl Syncs {
             let overdue = Instant::now() >= deadline;
             if !answer.is_empty() || !waits || overdue {
                 answer.pos = self.connections.keep(&reader, request.conn_id(), &told, now);
-                return Ok(answer);
+                return Ok((answer, news));
             }
-            let news = self.news(reader.user.localpart(), &mut bell, &mut ephemeral);
             // When the time is over, the answer tells the new position.
-            let _ = tokio::time::timeout_at(deadline, news).await;
+            let _ = tokio::time::timeout_at(deadline, news.come()).await;
         }
     }
 

@@ -32,7 +32,7 @@ impl Case {
     async fn sync(&self, user: &str, since: Option<&Value>, query: SyncQuery) -> Value {
         let since = since.map(|answer| answer["next_batch"].as_str().unwrap().to_owned());
         let query = Arc::new(SyncQuery { since, ..query });
-        let answer = self.syncs.sync(reader(user), query, pending()).await.unwrap();
+        let (answer, _) = self.syncs.sync(reader(user), query, pending()).await.unwrap();
         serde_json::to_value(&answer).unwrap()
     }
 }

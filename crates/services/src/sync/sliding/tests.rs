@@ -29,7 +29,7 @@ impl Case {
         let position = last.map(|answer| answer["pos"].as_str().unwrap());
         let request = serde_json::from_value(request).unwrap();
         let answer = self.syncs.slide(reader(user), position, Duration::ZERO, request).await;
-        serde_json::to_value(answer.unwrap()).unwrap()
+        serde_json::to_value(answer.unwrap().0).unwrap()
     }
 }
 

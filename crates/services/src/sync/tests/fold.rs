@@ -151,7 +151,7 @@ async fn check_with_rules(steps: &[Step], query: &SyncQuery) {
     let sync = async |since: Option<&Value>| {
         let since = since.map(|answer| answer["next_batch"].as_str().unwrap().to_owned());
         let query = SyncQuery { since, ..query.clone() };
-        let answer = world
+        let (answer, _) = world
             .services
             .syncs
             .sync(reader("bob"), query.into(), std::future::pending())

@@ -23,6 +23,8 @@ mod media;
 pub mod outbound;
 pub mod profiles;
 pub mod rooms;
+#[cfg(test)]
+mod tls_host;
 pub mod transport;
 #[cfg(test)]
 pub(crate) mod worlds;

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -14,21 +14,16 @@ use futures_util::future::BoxFuture;
 use http::HeaderValue;
 use model::clock::ManualClock;
 use parking_lot::Mutex;
-use rcgen::{CertifiedKey, generate_simple_self_signed};
-use rustls::pki_types::PrivateKeyDer;
-use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
-    net::TcpListener,
-};
-use tokio_rustls::TlsAcceptor;
-use web::outbound::{AddressPolicy, NameError, Names, Outbound, OutboundSettings, Service};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use web::outbound::{NameError, Names, Service};
 
 use super::{Discovery, DiscoveryError, Ports, Target, in_order};
-use crate::worlds::{ids, server};
+use crate::{
+    tls_host::{LOOPBACK, TlsHost, outbound},
+    worlds::{ids, server},
+};
 
 mod dns;
-
-const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// What DNS would say.
 #[derive(Default)]
@@ -59,26 +54,14 @@ struct Host {
 
 impl Host {
     async fn start(names: &[&str]) -> Self {
-        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let CertifiedKey { cert, signing_key } = generate_simple_self_signed(names).unwrap();
-        let key = PrivateKeyDer::Pkcs8(signing_key.serialize_der().into());
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![cert.der().clone()], key)
-            .unwrap();
-        let acceptor = TlsAcceptor::from(Arc::new(config));
-        let listener = TcpListener::bind((LOOPBACK, 0)).await.unwrap();
-        let port = listener.local_addr().unwrap().port();
+        let tls = TlsHost::bind(names).await;
+        let (port, certificate) = (tls.address().port(), tls.certificate.clone());
         let (answers, asked) = (Arc::<Mutex<HashMap<_, _>>>::default(), Arc::default());
-        let host = Self { port, certificate: cert.pem(), answers, asked };
+        let host = Self { port, certificate, answers, asked };
         let (answers, asked) = (host.answers.clone(), Arc::clone(&host.asked));
         tokio::spawn(async move {
-            while let Ok((socket, _)) = listener.accept().await {
-                let Ok(socket) = acceptor.accept(socket).await else { continue };
-                let mut lines = BufReader::new(socket).lines();
+            loop {
+                let mut lines = BufReader::new(tls.accept().await).lines();
                 let mut name = String::new();
                 while let Some(line) = lines.next_line().await.unwrap_or_default() {
                     match line.to_ascii_lowercase().strip_prefix("host: ") {
@@ -118,12 +101,7 @@ fn delegation(to: &str, headers: &str) -> String {
 }
 
 fn discovery(host: &Host, names: Table, clock: &ManualClock) -> Discovery {
-    let settings = OutboundSettings {
-        policy: AddressPolicy::allow_all(),
-        extra_roots_pem: host.certificate.clone().into_bytes(),
-        ..OutboundSettings::default()
-    };
-    let outbound = Outbound::with_names(settings, Arc::new(names)).unwrap();
+    let outbound = outbound(&host.certificate, names);
     let ports = Ports { https: host.port, federation: 8448 };
     Discovery::with_ports(outbound, Arc::new(clock.clone()), ids(), ports)
 }

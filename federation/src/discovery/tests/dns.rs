@@ -19,9 +19,10 @@ use model::clock::ManualClock;
 use tokio::net::UdpSocket;
 use web::outbound::{AddressPolicy, NameError, Outbound, OutboundSettings, SystemNames};
 
-use super::{DiscoveryError, LOOPBACK};
+use super::DiscoveryError;
 use crate::{
     discovery::{Discovery, Ports, Target},
+    tls_host::LOOPBACK,
     worlds::{ids, server},
 };
 

@@ -2,8 +2,7 @@
 //! TLS, and the receiver's whole router behind them.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr},
-    sync::Arc,
+    net::{IpAddr, SocketAddr},
     time::Duration,
 };
 
@@ -11,31 +10,29 @@ use axum::{Router, body::Body};
 use futures_util::future::BoxFuture;
 use http::Request;
 use http_body_util::BodyExt;
-use rcgen::{CertifiedKey, generate_simple_self_signed};
 use ruma::api::federation::{
     discovery::get_server_version, query::get_profile_information,
     transactions::send_transaction_message,
 };
-use rustls::pki_types::PrivateKeyDer;
 use services::accounts::NewAccount;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
 };
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_rustls::server::TlsStream;
 use tower::ServiceExt;
-use web::outbound::{AddressPolicy, NameError, Names, Outbound, OutboundSettings, Service};
+use web::outbound::{NameError, Names, Service};
 
 use crate::{
     client::FederationClient,
     discovery::{Discovery, Ports},
     inbound,
+    tls_host::{LOOPBACK, TlsHost, outbound},
     transport::Transport,
     worlds::{World, server},
 };
 
 const TIME: Duration = Duration::from_secs(20);
-const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// Every host is this machine.
 struct Here;
@@ -52,26 +49,14 @@ impl Names for Here {
 
 /// Serves the router over TLS; answers the address and the certificate.
 async fn serve(name: &str, router: Router) -> (SocketAddr, String) {
-    let CertifiedKey { cert, signing_key } =
-        generate_simple_self_signed([name.to_owned()]).unwrap();
-    let key = PrivateKeyDer::Pkcs8(signing_key.serialize_der().into());
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![cert.der().clone()], key)
-        .unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
-    let listener = TcpListener::bind((LOOPBACK, 0)).await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let host = TlsHost::bind(&[name]).await;
+    let found = (host.address(), host.certificate.clone());
     tokio::spawn(async move {
-        while let Ok((socket, _)) = listener.accept().await {
-            let Ok(socket) = acceptor.accept(socket).await else { continue };
-            answer(socket, router.clone()).await;
+        loop {
+            answer(host.accept().await, router.clone()).await;
         }
     });
-    (address, cert.pem())
+    found
 }
 
 /// One request of HTTP/1.1, handed to the router as it stands on the wire.
@@ -123,12 +108,7 @@ async fn what_is_signed_is_understood_over_the_wire() {
     let bob = b.services.accounts.register(new).await.unwrap().user_id;
     // `b` finds the keys of `a` within the process; `a` has only the wire.
     let (address, certificate) = serve("b.example", inbound::router(b.clone())).await;
-    let settings = OutboundSettings {
-        policy: AddressPolicy::allow_all(),
-        extra_roots_pem: certificate.into_bytes(),
-        ..OutboundSettings::default()
-    };
-    let outbound = Outbound::with_names(settings, Arc::new(Here)).unwrap();
+    let outbound = outbound(&certificate, Here);
     let closed = TcpListener::bind((LOOPBACK, 0)).await.unwrap().local_addr().unwrap().port();
     let ports = Ports { https: closed, federation: address.port() };
     let (clock, ids) = (a.context().clock.clone(), a.context().ids.clone());

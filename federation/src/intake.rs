@@ -195,7 +195,7 @@ impl Intake {
         self.take_pages(room, progress).await?;
         for key in progress.due() {
             let Some(mut waiting) = progress.waiting.remove(&key) else { continue };
-            let fate = self.go(room, bell, progress, &waiting).await;
+            let fate = self.go(room, bell, progress, (&key, &waiting)).await;
             let over = match fate {
                 Ok(Fate::NotNow) => Err(TakeError::NotNow),
                 Ok(fate) if waiting.is_over(fate) => self.forget(vec![key.clone()]).await,
@@ -216,27 +216,36 @@ impl Intake {
         Ok(())
     }
 
-    /// Goes on an errand, and takes in beside it what comes for the room.
+    /// Goes on an errand, and takes in beside it what comes for the room. If that is what was to be
+    /// fetched, the errand ends.
     async fn go(
         &self,
         room: RoomNumber,
         bell: &Notify,
         progress: &mut Progress,
-        waiting: &Waiting,
+        (key, waiting): (&StagedKey, &Waiting),
     ) -> Result<Fate, TakeError> {
         let mut errand = pin!(self.run_errand(&waiting.staged, waiting.patience()));
         loop {
             if let Either::Left((fate, _)) = select(errand.as_mut(), pin!(bell.notified())).await {
                 return Ok(fate);
             }
-            // Both go on: the errand may hold what the pages need.
-            let pages = pin!(self.take_pages(room, progress));
-            match select(errand.as_mut(), pages).await {
-                Either::Left((fate, pages)) => {
-                    pages.await?;
+            let beside = pin!(async {
+                self.take_pages(room, progress).await?;
+                let left = self.take_here(vec![(key.clone(), waiting.staged.clone())]).await?;
+                Ok::<_, TakeError>(left.is_empty())
+            });
+            // Both go on: the errand may hold what the other needs.
+            match select(errand.as_mut(), beside).await {
+                Either::Left((fate, beside)) => {
+                    beside.await?;
                     return Ok(fate);
                 }
-                Either::Right((taken, _)) => taken?,
+                Either::Right((is_taken, _)) => {
+                    if is_taken? {
+                        return Ok(Fate::Decided);
+                    }
+                }
             }
         }
     }

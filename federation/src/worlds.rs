@@ -33,7 +33,7 @@ use crate::{Federation, FederationSettings, inbound, transport::Transport};
 pub(crate) struct World {
     pub(crate) clock: ManualClock,
     pub(crate) transport: Arc<Transport>,
-    engine: Arc<kv::MemoryEngine>,
+    pub(crate) engine: Arc<kv::MemoryEngine>,
     /// Where the homeservers' files are.
     media: tempfile::TempDir,
     homes: u8,

@@ -51,26 +51,39 @@ pub(crate) async fn send_transaction_message(
     if request.pdus.len() > PDUS_MAX || request.edus.len() > EDUS_MAX {
         return Err(Error::invalid_param("The transaction holds too much"));
     }
+    // A server that hangs up ends its request, not this: what was made durable is to be taken in,
+    // and those who wait for it are to be told.
+    let taking = tokio::spawn(async move { take_in(&federation, &remote, request).await });
+    let answer = taking.await.map_err(Error::internal)??;
+    Ok(([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], answer).into_response())
+}
+
+/// Keeps what the transaction brings; says what is answered.
+async fn take_in(
+    federation: &Federation,
+    remote: &RemoteServer,
+    request: v1::Request,
+) -> Result<Bytes, Error> {
     let (context, id) = (federation.context(), &request.transaction_id);
     // Events are known again by themselves.
     if !request.edus.is_empty() {
         let known = staged::answer_of(context, remote.name(), id).await;
         if let Some(answer) = known.map_err(Error::internal)? {
-            return Ok(answered(answer));
+            return Ok(answer);
         }
     }
     for edu in &request.edus {
-        edus::take_in(&federation, &remote, edu.json()).await;
+        edus::take_in(federation, remote, edu.json()).await;
     }
-    if let Some(answer) = take_at_once(&federation, &remote, id, &request.pdus).await? {
-        return Ok(answered(answer));
+    if let Some(answer) = take_at_once(federation, remote, id, &request.pdus).await? {
+        return Ok(answer);
     }
-    let (arrived, results) = sort(&federation, &remote, request.pdus).await?;
+    let (arrived, results) = sort(federation, remote, request.pdus).await?;
     let answer = Bytes::from(json!({ "pdus": results }).to_string());
     let rooms: Vec<_> = arrived.iter().map(|event| event.room).collect();
     staged::stage(context, remote.name(), id, arrived, &answer).await.map_err(Error::internal)?;
     federation.intake.wake(rooms);
-    Ok(answered(answer))
+    Ok(answer)
 }
 
 /// Takes in events that are of one room and need nobody else; `None` when they have to wait.
@@ -197,8 +210,4 @@ fn room_of(json: &RawValue) -> Option<OwnedRoomId> {
         room_id: OwnedRoomId,
     }
     serde_json::from_str::<Located>(json.get()).ok().map(|located| located.room_id)
-}
-
-fn answered(answer: Bytes) -> Response {
-    ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], answer).into_response()
 }

@@ -1,5 +1,7 @@
 //! How what is pushed comes into its room: at once, or after a while, and beside what.
 
+use std::pin::pin;
+
 use super::*;
 
 fn json_of(pdu: &Pdu) -> Value {
@@ -112,6 +114,27 @@ async fn what_lacks_its_past_waits_and_the_rest_of_its_transaction_does_not() {
     crate::worlds::eventually_async(async || a.bodies(&room).await.len() == 3).await;
     assert_eq!(a.bodies(&room).await, ["one", "two", "three"]);
     crate::worlds::eventually(|| !a.has_staged()).await;
+}
+
+#[tokio::test]
+async fn what_arrived_is_taken_in_though_its_server_has_hung_up() {
+    let mut world = World::new();
+    let (a, b, room) = pair(&mut world, RoomVersion::V12).await;
+    let said = b.mutter("bob", &room, &["one", "two"]).await;
+    world.engine.hold();
+    {
+        let mut pushing = pin!(b.push("a.example", vec![said[1].clone()]));
+        // Nobody waits for anything but the commit.
+        for _ in 0..1_000 {
+            tokio::select! {
+                biased;
+                answer = &mut pushing => panic!("nothing was durable yet: {answer}"),
+                () = tokio::task::yield_now() => {}
+            }
+        }
+    }
+    world.engine.release();
+    a.sees(&room, &["one", "two"]).await;
 }
 
 #[tokio::test]

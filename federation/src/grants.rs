@@ -57,7 +57,7 @@ impl RoomReadGrant {
     pub async fn read<T: Send + 'static>(
         &self,
         federation: &Federation,
-        question: impl FnOnce(&Seen<'_>) -> Result<T, services::StoreError> + Send + 'static,
+        question: impl FnOnce(&Seen<'_>) -> Result<T, services::StoreError> + Clone + Send + 'static,
     ) -> Result<T, Error> {
         let stay = self.stay;
         let read = federation

@@ -16,6 +16,12 @@ pub trait Engine: Send + Sync + 'static {
     /// for threads on which that is allowed.
     fn snapshot(&self) -> Box<dyn Reader>;
 
+    /// A view like [`snapshot`](Self::snapshot) whose reads never wait for a disk: what is not in
+    /// memory ends in [`StoreError::NotInMemory`]. `None` if the engine cannot tell.
+    fn snapshot_in_memory(&self) -> Option<Box<dyn Reader>> {
+        None
+    }
+
     /// Whether what takes long is done on threads of its own. A simulation, in which one seed must
     /// always give the same run, says no: then all of it happens where it is asked for.
     fn has_threads(&self) -> bool {
@@ -179,6 +185,9 @@ pub enum StoreError {
     Corrupt(Arc<str>),
     #[error("the store cannot be opened: {0}")]
     Open(Arc<str>),
+    /// Only from [`Engine::snapshot_in_memory`].
+    #[error("the row is not in memory")]
+    NotInMemory,
     /// The batch is still in the queue, or the store has not yet recovered from the error in which
     /// it was written: ask again later.
     #[error("it is not decided yet what became of the batch")]

@@ -143,6 +143,10 @@ impl Engine for MemoryEngine {
         Box::new(MemoryReader { shared: self.0.clone(), sequence })
     }
 
+    fn snapshot_in_memory(&self) -> Option<Box<dyn Reader>> {
+        Some(self.snapshot())
+    }
+
     fn submit(&self, homeserver: HomeserverId, batch: Batch) -> PendingCommit {
         let (reply, answer) = oneshot::channel();
         match limits::check(&batch, &self.0.tables) {

@@ -68,6 +68,10 @@ impl Engine for RocksEngine {
         self.shared.snapshot()
     }
 
+    fn snapshot_in_memory(&self) -> Option<Box<dyn Reader>> {
+        self.shared.snapshot_in_memory()
+    }
+
     fn submit(&self, homeserver: HomeserverId, batch: Batch) -> PendingCommit {
         match limits::check(&batch, &self.shared.tables) {
             Ok(bytes) => self.enqueue(bytes, |reply| Job::Commit { homeserver, batch, reply }),

@@ -1,6 +1,9 @@
 //! One homeserver's view of an engine.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use tokio::sync::broadcast;
@@ -29,8 +32,25 @@ impl Store {
         self.homeserver
     }
 
-    /// Runs `gather` over one consistent snapshot, on a thread that may wait for the disk.
+    /// Runs `gather` over one consistent snapshot. While it finds all that it asks for in memory,
+    /// and does not ask for much, it runs at once where it is called; otherwise it is begun anew on
+    /// a thread that may wait for the disk. To change threads costs more than a short read.
     pub async fn read<T, E>(
+        &self,
+        gather: impl FnOnce(&Snapshot) -> Result<T, E> + Clone + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        if let Some(done) = self.read_in_memory(gather.clone()) {
+            return done;
+        }
+        self.read_aside(gather).await
+    }
+
+    /// [`read`](Self::read), for what is known to take long.
+    pub async fn read_aside<T, E>(
         &self,
         gather: impl FnOnce(&Snapshot) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E>
@@ -41,6 +61,16 @@ impl Store {
         let store = self.clone();
         let gathered = self.aside(move || gather(&store.snapshot())).await;
         gathered.unwrap_or_else(|| Err(StoreError::Read("the server is stopping".into()).into()))
+    }
+
+    /// What `gather` comes to, if it needs no more than memory and a short while.
+    fn read_in_memory<T>(&self, gather: impl FnOnce(&Snapshot) -> T) -> Option<T> {
+        let reader = self.engine.snapshot_in_memory()?;
+        let patience = Some(Patience(AtomicUsize::new(ROWS_IN_PLACE_MAX)));
+        let snapshot = Snapshot { reader, homeserver: self.homeserver, patience };
+        let gathered = gather(&snapshot);
+        // Whatever it made of an answer that it did not get.
+        snapshot.patience.is_some_and(|patience| !patience.is_over()).then_some(gathered)
     }
 
     /// Does work that may wait for the disk, or that takes long, where it holds up nobody else.
@@ -63,7 +93,8 @@ impl Store {
 
     /// A consistent snapshot for code that already runs where it may wait for the disk.
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot { reader: self.engine.snapshot(), homeserver: self.homeserver }
+        let reader = self.engine.snapshot();
+        Snapshot { reader, homeserver: self.homeserver, patience: None }
     }
 
     /// Queues the batch now, in the order of the calls; the future resolves when it is durable or
@@ -104,11 +135,31 @@ impl Store {
 pub struct Snapshot {
     reader: Box<dyn Reader>,
     homeserver: HomeserverId,
+    /// `None`: it may wait for the disk, and take long.
+    patience: Option<Patience>,
+}
+
+/// How many rows may still be looked at by a read that holds up the thread of its caller.
+struct Patience(AtomicUsize);
+
+/// About half a millisecond.
+const ROWS_IN_PLACE_MAX: usize = 768;
+
+impl Patience {
+    fn is_over(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == 0
+    }
+
+    fn spend(&self, rows: usize) {
+        let left = self.0.load(Ordering::Relaxed);
+        self.0.store(left.saturating_sub(rows), Ordering::Relaxed);
+    }
 }
 
 impl Snapshot {
     pub fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        self.reader.get(table, &prefixed(self.homeserver, key))
+        let key = prefixed(self.homeserver, key);
+        self.look(|reader| reader.get(table, &key), |_| 1)
     }
 
     pub fn multi_get(
@@ -117,7 +168,7 @@ impl Snapshot {
         keys: &[Bytes],
     ) -> Result<Vec<Option<Bytes>>, StoreError> {
         let keys: Vec<Bytes> = keys.iter().map(|key| prefixed(self.homeserver, key)).collect();
-        self.reader.multi_get(table, &keys)
+        self.look(|reader| reader.multi_get(table, &keys), Vec::len)
     }
 
     /// One page of the rows with keys in `from..to`; see [`Reader::scan`].
@@ -131,7 +182,8 @@ impl Snapshot {
     ) -> Result<Page, StoreError> {
         let from = prefixed(self.homeserver, from);
         let to = prefixed(self.homeserver, to);
-        let mut page = self.reader.scan(table, &from, &to, reverse, limit)?;
+        let scan = |reader: &dyn Reader| reader.scan(table, &from, &to, reverse, limit);
+        let mut page = self.look(scan, |page| 1 + page.rows.len())?;
         for (key, _) in &mut page.rows {
             *key = key.slice(PREFIX_BYTES..);
         }
@@ -168,6 +220,26 @@ impl Snapshot {
                 return Ok(());
             }
         }
+    }
+}
+
+impl Snapshot {
+    fn look<T>(
+        &self,
+        read: impl FnOnce(&dyn Reader) -> Result<T, StoreError>,
+        rows: impl FnOnce(&T) -> usize,
+    ) -> Result<T, StoreError> {
+        let Some(patience) = &self.patience else { return read(&*self.reader) };
+        if patience.is_over() {
+            return Err(StoreError::NotInMemory);
+        }
+        let found = read(&*self.reader);
+        match &found {
+            Ok(found) => patience.spend(rows(found)),
+            Err(StoreError::NotInMemory) => patience.spend(usize::MAX),
+            Err(_) => {}
+        }
+        found
     }
 }
 

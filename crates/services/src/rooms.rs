@@ -189,7 +189,7 @@ impl Rooms {
     pub async fn read<T: Send + 'static>(
         &self,
         room: RoomNumber,
-        question: impl FnOnce(RoomRows<'_>) -> Result<T, StoreError> + Send + 'static,
+        question: impl FnOnce(RoomRows<'_>) -> Result<T, StoreError> + Clone + Send + 'static,
     ) -> Result<T, StoreError> {
         let salt = self.inner.context.state_salt;
         let store = &self.inner.context.store;

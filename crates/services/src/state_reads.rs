@@ -165,7 +165,7 @@ impl StateReads {
         &self,
         reader: Reader,
         room_id: OwnedRoomId,
-        question: impl FnOnce(&RoomView<'_>, NodeId) -> Result<T, ReadError> + Send + 'static,
+        question: impl FnOnce(&RoomView<'_>, NodeId) -> Result<T, ReadError> + Clone + Send + 'static,
     ) -> Result<T, ReadError> {
         let context = self.context.clone();
         self.context

@@ -160,11 +160,15 @@ impl Syncs {
     ) -> Result<(SyncAnswer, Option<u64>), SyncError> {
         let syncs = self.clone();
         let (reader, query) = (Arc::clone(reader), Arc::clone(query));
-        let gathering = self.context.store.read(move |rows| {
+        let gathering = move |rows: &Snapshot| {
             let gather = Gather::new(&syncs, rows, &reader, &query, (since, until))?;
             Ok::<_, StoreError>((gather.answer()?, gather.acknowledged()?))
-        });
-        Ok(gathering.await?)
+        };
+        let store = &self.context.store;
+        Ok(match since {
+            Some(_) => store.read(gathering).await?,
+            None => store.read_aside(gathering).await?,
+        })
     }
 
     /// The device has shown that it has the messages up to the position.

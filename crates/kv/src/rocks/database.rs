@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::{BufMut, Bytes, BytesMut};
 use rocksdb::{
     BottommostLevelCompaction, ColumnFamily, ColumnFamilyDescriptor, CompactOptions,
-    DBPinnableSlice, DBWithThreadMode, FlushOptions, ReadOptions, SingleThreaded, WriteBatch,
-    WriteOptions,
+    DBPinnableSlice, DBWithThreadMode, ErrorKind, FlushOptions, ReadOptions, SingleThreaded,
+    WriteBatch, WriteOptions,
 };
 
 use super::{
@@ -224,7 +224,15 @@ pub(super) fn present(
     match found {
         Ok(None) => Ok(None),
         Ok(Some(value)) => Ok(Some(Bytes::copy_from_slice(unstamped(table, &value)?))),
-        Err(error) => Err(StoreError::Read(error.to_string().into())),
+        Err(error) => Err(read_error(&error)),
+    }
+}
+
+pub(super) fn read_error(error: &rocksdb::Error) -> StoreError {
+    match error.kind() {
+        // What a read that may not wait for the disk ends in.
+        ErrorKind::Incomplete => StoreError::NotInMemory,
+        _ => StoreError::Read(error.to_string().into()),
     }
 }
 

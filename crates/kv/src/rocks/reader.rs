@@ -3,27 +3,39 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rocksdb::{ReadOptions, SnapshotWithThreadMode};
+use rocksdb::{ReadOptions, ReadTier, SnapshotWithThreadMode};
 
-use super::database::{Database, Db, present, unstamped};
+use super::database::{Database, Db, present, read_error, unstamped};
 use crate::{Page, Reader, StoreError, Table};
 
 /// A snapshot that keeps its database open. The order of the fields is the order in which they are
 /// dropped: what borrows from the database goes before it.
 pub(super) struct RocksReader {
     options: ReadOptions,
+    tier: ReadTier,
     snapshot: SnapshotWithThreadMode<'static, Db>,
     database: Arc<Database>,
 }
 
 impl RocksReader {
-    pub fn new(database: Arc<Database>) -> Self {
+    pub fn new(database: Arc<Database>, tier: ReadTier) -> Self {
         let snapshot = extend(&database);
-        let mut options = ReadOptions::default();
-        options.set_snapshot(&snapshot);
-        Self { options, snapshot, database }
+        Self { options: options(&snapshot, tier), tier, snapshot, database }
     }
 }
+
+fn options(snapshot: &SnapshotWithThreadMode<'_, Db>, tier: ReadTier) -> ReadOptions {
+    let mut options = ReadOptions::default();
+    options.set_snapshot(snapshot);
+    if tier == ReadTier::BlockCache {
+        options.set_read_tier(tier);
+        options.set_max_skippable_internal_keys(SKIPPED_IN_MEMORY_MAX);
+    }
+    options
+}
+
+/// Deleted rows that one step of a short read may pass over.
+const SKIPPED_IN_MEMORY_MAX: u64 = 256;
 
 /// A snapshot whose borrow of the database the compiler does not follow any more.
 #[allow(unsafe_code, reason = "a struct cannot borrow from its own field in safe Rust")]
@@ -62,8 +74,7 @@ impl Reader for RocksReader {
         if from >= to {
             return Ok(Page::default());
         }
-        let mut options = ReadOptions::default();
-        options.set_snapshot(&self.snapshot);
+        let mut options = options(&self.snapshot, self.tier);
         options.set_iterate_lower_bound(from);
         options.set_iterate_upper_bound(to);
         let mut cursor = self.database.db().raw_iterator_cf_opt(family, options);
@@ -91,7 +102,7 @@ impl Reader for RocksReader {
             }),
             limit,
         );
-        cursor.status().map_err(|error| StoreError::Read(error.to_string().into()))?;
+        cursor.status().map_err(|error| read_error(&error))?;
         damage.map_or(Ok(page), Err)
     }
 }

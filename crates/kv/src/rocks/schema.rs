@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rocksdb::DEFAULT_COLUMN_FAMILY_NAME;
+use rocksdb::{DEFAULT_COLUMN_FAMILY_NAME, ReadTier};
 
 use super::{
     database::{Database, META, POSITIONS, Writer},
@@ -42,7 +42,8 @@ impl Migrating<'_> {
         to: &[u8],
         limit: usize,
     ) -> Result<Page, StoreError> {
-        RocksReader::new(self.database.clone()).scan(table, from, to, false, limit)
+        let reader = RocksReader::new(self.database.clone(), ReadTier::All);
+        reader.scan(table, from, to, false, limit)
     }
 
     pub fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {

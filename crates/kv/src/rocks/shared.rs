@@ -3,6 +3,7 @@
 use std::{collections::HashMap, path::Path, sync::Arc};
 
 use parking_lot::RwLock;
+use rocksdb::ReadTier;
 use tokio::sync::broadcast;
 
 use super::{
@@ -67,9 +68,14 @@ impl Shared {
 
     pub fn snapshot(&self) -> Box<dyn Reader> {
         match self.database() {
-            Ok(database) => Box::new(RocksReader::new(database)),
+            Ok(database) => Box::new(RocksReader::new(database, ReadTier::All)),
             Err(why) => Box::new(ClosedReader { why }),
         }
+    }
+
+    pub fn snapshot_in_memory(&self) -> Option<Box<dyn Reader>> {
+        let database = self.database().ok()?;
+        Some(Box::new(RocksReader::new(database, ReadTier::BlockCache)))
     }
 
     pub fn outcome(&self, homeserver: HomeserverId, id: BatchId) -> Result<Outcome, StoreError> {

@@ -2,6 +2,7 @@
 
 mod damage;
 mod disk_full;
+mod in_place;
 mod opening;
 mod queueing;
 mod schema;

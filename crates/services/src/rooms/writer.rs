@@ -9,6 +9,7 @@ use std::{
 };
 
 use kv::{Batch, CommitError, StoreError};
+use parking_lot::Mutex;
 use store::{log::Change, memberships::ServerInRoom, rooms::RoomHead};
 use tokio::sync::Notify;
 
@@ -112,11 +113,13 @@ impl Rooms {
         }
         // A snapshot shows nothing of what is still on its way to the disk.
         writer.in_flight.drained().await;
-        let known = writer.known.take();
+        // In a place of its own: the question may have to be asked twice.
+        let kept = Arc::new(Mutex::new(writer.known.take()));
+        let place = Arc::clone(&kept);
         let (context, room, decide) =
             (self.context().clone(), Arc::clone(room), Arc::clone(decide));
         let drafting = self.context().store.read(move |snapshot| {
-            let known = match known {
+            let known = match place.lock().take() {
                 Some(known) => known,
                 None => {
                     Known { head: store::rooms::head(snapshot, room.number)?, ..Known::default() }
@@ -125,17 +128,19 @@ impl Rooms {
             let rows = RoomRows { snapshot, room: room.number, salt: context.state_salt };
             let mut draft = Draft::new(&context, &room, known, Some(rows));
             draft.is_repeated = is_repeated;
-            let value = decide(&mut draft);
-            Ok::<_, WriteError>((value, draft.drafted))
-        });
-        let (value, drafted) = drafting.await?;
-        match value {
-            Ok(value) => Ok((value, drafted)),
-            Err(error) => {
-                writer.known = Some(drafted.abandon());
-                Err(error)
+            match decide(&mut draft) {
+                Ok(value) => Ok((value, draft.drafted)),
+                Err(error) => {
+                    *place.lock() = Some(draft.drafted.abandon());
+                    Err(error)
+                }
             }
+        });
+        let drafted = drafting.await;
+        if drafted.is_err() {
+            writer.known = kept.lock().take();
         }
+        drafted
     }
 
     fn submit(
@@ -169,7 +174,7 @@ impl Rooms {
     pub(super) async fn settled<T: Send + 'static>(
         &self,
         room: &Room,
-        question: impl FnOnce(RoomRows<'_>) -> Result<T, StoreError> + Send + 'static,
+        question: impl FnOnce(RoomRows<'_>) -> Result<T, StoreError> + Clone + Send + 'static,
     ) -> Result<(Submitted, T), StoreError> {
         let submitted = {
             let writer = room.writer.lock().await;

@@ -1,5 +1,7 @@
 //! JSON that ruma has no type for, or whose exact shape matters.
 
+use std::cell::RefCell;
+
 use axum::{
     extract::{FromRequest, Request},
     response::{IntoResponse, Response},
@@ -22,7 +24,7 @@ pub struct JsonBody<T>(pub T);
 
 impl<T: Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
-        match serde_json::to_vec(&self.0) {
+        match to_bytes(&self.0) {
             Ok(bytes) => {
                 let json = HeaderValue::from_static("application/json");
                 ([(CONTENT_TYPE, json)], bytes).into_response()
@@ -30,6 +32,26 @@ impl<T: Serialize> IntoResponse for Json<T> {
             Err(error) => Error::internal(error).into_response(),
         }
     }
+}
+
+thread_local! {
+    /// Where answers are written: to let each grow in memory of its own means to copy it on the way.
+    static WRITTEN: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Of a longer answer, the memory is not kept for the next one.
+const KEPT_BYTES_MAX: usize = 256 * 1024;
+
+fn to_bytes(value: &impl Serialize) -> serde_json::Result<Bytes> {
+    WRITTEN.with_borrow_mut(|written| {
+        written.clear();
+        serde_json::to_writer(&mut *written, value)?;
+        let bytes = Bytes::copy_from_slice(written);
+        if written.capacity() > KEPT_BYTES_MAX {
+            *written = Vec::new();
+        }
+        Ok(bytes)
+    })
 }
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {

@@ -23,6 +23,7 @@ use services::{
     identity::CurrentKey,
     log::Log,
     passwords::{Cost, Passwords},
+    recent::RecentEvents,
 };
 use store::homeserver::{Identity, SigningSeed};
 use tokio::sync::watch;
@@ -94,6 +95,7 @@ impl World {
             signing_key: CurrentKey::new(signing_key),
             state_salt: [0; 16],
             store,
+            recent: RecentEvents::following(&log),
             log,
             clock: Arc::new(self.clock.clone()),
             ids: Arc::new(SeededIds::new(id.into())),

@@ -7,7 +7,7 @@ use federation::{Federation, FederationSettings, inbound};
 use kv::{CommitError, HomeserverId, Store, StoreError};
 use model::signing_key::{InvalidKeyVersion, SigningKey};
 use ruma::OwnedServerName;
-use services::{Context, Services, identity::CurrentKey, log::Log};
+use services::{Context, Services, identity::CurrentKey, log::Log, recent::RecentEvents};
 use store::homeserver::{Identity, SigningSeed};
 use tokio_util::sync::CancellationToken;
 
@@ -127,11 +127,13 @@ async fn context(
         return Err(OpenError::OtherName(identity.server_name));
     }
     let SigningSeed { version, seed } = identity.signing_key;
+    let log = Arc::new(Log::open(store.clone())?);
     Ok(Context {
         server_name: server_name.clone(),
         signing_key: CurrentKey::new(SigningKey::from_seed(seed, &version)?),
         state_salt: identity.state_salt,
-        log: Arc::new(Log::open(store.clone())?),
+        recent: RecentEvents::following(&log),
+        log,
         store,
         clock: shared.clock.clone(),
         ids: shared.ids.clone(),

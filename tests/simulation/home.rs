@@ -15,6 +15,7 @@ use services::{
     log::{Change, Log},
     media::MediaSettings,
     passwords::{Cost, Passwords},
+    recent::RecentEvents,
 };
 use store::homeserver::{Identity, SigningSeed};
 use tokio::time::{Instant, sleep};
@@ -137,6 +138,7 @@ impl Home {
             signing_key: CurrentKey::new(SigningKey::from_seed(key, "1").expect("a key")),
             state_salt: [self.number as u8; 16],
             store,
+            recent: RecentEvents::following(&log),
             log,
             clock: self.clock.clone(),
             ids: Arc::new(SeededIds::new(self.seed ^ LIFE_SEED.wrapping_mul(self.lives))),

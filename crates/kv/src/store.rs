@@ -65,9 +65,10 @@ impl Store {
 
     /// What `gather` comes to, if it needs no more than memory and a short while.
     fn read_in_memory<T>(&self, gather: impl FnOnce(&Snapshot) -> T) -> Option<T> {
+        let version = self.shown();
         let reader = self.engine.snapshot_in_memory()?;
         let patience = Some(Patience(AtomicUsize::new(ROWS_IN_PLACE_MAX)));
-        let snapshot = Snapshot { reader, homeserver: self.homeserver, patience };
+        let snapshot = Snapshot { reader, homeserver: self.homeserver, version, patience };
         let gathered = gather(&snapshot);
         // Whatever it made of an answer that it did not get.
         snapshot.patience.is_some_and(|patience| !patience.is_over()).then_some(gathered)
@@ -93,8 +94,14 @@ impl Store {
 
     /// A consistent snapshot for code that already runs where it may wait for the disk.
     pub fn snapshot(&self) -> Snapshot {
+        let version = self.shown();
         let reader = self.engine.snapshot();
-        Snapshot { reader, homeserver: self.homeserver, patience: None }
+        Snapshot { reader, homeserver: self.homeserver, version, patience: None }
+    }
+
+    /// A version that a snapshot taken from now on shows.
+    fn shown(&self) -> Version {
+        self.version().unwrap_or_default()
     }
 
     /// Queues the batch now, in the order of the calls; the future resolves when it is durable or
@@ -135,6 +142,7 @@ impl Store {
 pub struct Snapshot {
     reader: Box<dyn Reader>,
     homeserver: HomeserverId,
+    version: Version,
     /// `None`: it may wait for the disk, and take long.
     patience: Option<Patience>,
 }
@@ -157,6 +165,11 @@ impl Patience {
 }
 
 impl Snapshot {
+    /// A version that it shows. It may show more.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
     pub fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
         let key = prefixed(self.homeserver, key);
         self.look(|reader| reader.get(table, &key), |_| 1)

@@ -14,8 +14,8 @@ mod object;
 #[cfg(test)]
 mod tests;
 
-pub use cut::{Json, Members, NotCut};
-pub use object::RawObject;
+pub use cut::{CutObject, Json, Members, NotCut};
+pub use object::{BegunObject, RawObject};
 
 /// Why some bytes are not an object in the JSON that Matrix hashes and signs: broken syntax, a
 /// float, an integer beyond 2^53 - 1, too deep nesting, or something that is not an object.
@@ -78,9 +78,19 @@ fn write_value(value: &CanonicalJsonValue, out: &mut Vec<u8>) {
 /// with the short escapes where JSON has them.
 pub(crate) fn write_string(string: &str, out: &mut Vec<u8>) {
     out.push(b'"');
+    let is_clean = |byte: &u8| *byte >= 0x20 && *byte != b'"' && *byte != b'\\';
+    // Nearly all strings are; to find it out takes a few steps for many bytes.
+    if string
+        .as_bytes()
+        .chunks(16)
+        .all(|chunk| chunk.iter().fold(true, |all, byte| all & is_clean(byte)))
+    {
+        out.extend_from_slice(string.as_bytes());
+        return out.push(b'"');
+    }
     let mut clean_from = 0;
     for (index, byte) in string.bytes().enumerate() {
-        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
+        if is_clean(&byte) {
             continue;
         }
         out.extend_from_slice(&string.as_bytes()[clean_from..index]);

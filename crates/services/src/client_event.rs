@@ -2,11 +2,15 @@
 //!
 //! Specification: <https://spec.matrix.org/v1.19/client-server-api/#room-event-format>.
 
-use std::borrow::Cow;
+use std::{
+    borrow::Cow,
+    ops::Deref,
+    sync::{Arc, OnceLock},
+};
 
 use kv::StoreError;
 use model::{
-    canonical_json::{Json, Members, RawObject},
+    canonical_json::{BegunObject, CutObject, Json, RawObject},
     room_version::RoomVersion,
 };
 use ruma::{EventId, RoomId, ServerName, UserId};
@@ -29,9 +33,119 @@ pub enum EventFormat {
     Federation,
 }
 
-/// A stored event, with the fields that clients are shown; borrows the stored bytes.
+/// A stored event that is to be shown. Cheap to clone; what it takes to show it is found out once,
+/// whoever is shown it.
+#[derive(Clone, Debug)]
+pub struct ClientEvent(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    stored: StoredEvent,
+    cut: OnceLock<Cut>,
+    shown: OnceLock<Shown>,
+    /// Whether something may relate to it that is bundled with it.
+    has_bundle: OnceLock<bool>,
+}
+
+/// What every client is shown of an event.
+#[derive(Debug)]
+struct Shown {
+    /// All but `room_id` and `unsigned`.
+    body: BegunObject,
+    origin_server_ts: u64,
+    is_state: bool,
+}
+
+/// Most of an event's bytes are for servers: they are passed over unread.
+type Cut = CutObject<6>;
+
+const KEYS: [&str; 6] = ["content", "origin_server_ts", "redacts", "sender", "state_key", "type"];
+
+impl From<StoredEvent> for ClientEvent {
+    fn from(stored: StoredEvent) -> Self {
+        let (cut, shown, has_bundle) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        Self(Arc::new(Inner { stored, cut, shown, has_bundle }))
+    }
+}
+
+impl Deref for ClientEvent {
+    type Target = StoredEvent;
+
+    fn deref(&self) -> &StoredEvent {
+        &self.0.stored
+    }
+}
+
+impl ClientEvent {
+    fn cut(&self) -> Option<&Cut> {
+        if self.0.cut.get().is_none() {
+            let _ = self.0.cut.set(Cut::of(self.pdu.slice(1..), KEYS).ok()?);
+        }
+        self.0.cut.get()
+    }
+
+    fn shown(&self) -> Result<&Shown, StoreError> {
+        match self.0.shown.get() {
+            Some(shown) => Ok(shown),
+            None => {
+                let shown = EventView::read(self)?.shown();
+                Ok(self.0.shown.get_or_init(|| shown))
+            }
+        }
+    }
+
+    pub fn origin_server_ts(&self) -> Result<u64, StoreError> {
+        Ok(self.shown()?.origin_server_ts)
+    }
+
+    pub fn is_state(&self) -> Result<bool, StoreError> {
+        Ok(self.shown()?.is_state)
+    }
+
+    /// `None` until it was found out.
+    pub(crate) fn has_bundle(&self) -> Option<bool> {
+        self.0.has_bundle.get().copied()
+    }
+
+    pub(crate) fn set_has_bundle(&self, has_bundle: bool) {
+        let _ = self.0.has_bundle.set(has_bundle);
+    }
+
+    /// The event as JSON. The room is not read from the event: the create event of version 12 does
+    /// not name it.
+    pub fn to_json(
+        &self,
+        room_id: &RoomId,
+        format: EventFormat,
+        unsigned: Option<&Unsigned<'_>>,
+    ) -> Result<Box<RawValue>, StoreError> {
+        if format == EventFormat::Federation {
+            let json = String::from_utf8_lossy(&self.pdu[1..]).into_owned();
+            return RawValue::from_string(json).map_err(|_| corrupt("event"));
+        }
+        let mut event = self.shown()?.body.resume(ADDED_BYTES);
+        if format == EventFormat::Full {
+            event.put_string("room_id", room_id.as_str());
+        }
+        if let Some(unsigned) = unsigned {
+            unsigned.put(&mut event);
+        }
+        Ok(event.finish())
+    }
+
+    /// About how much memory it takes, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        // Its bytes as stored, and again as shown.
+        size_of::<Inner>() + RECORD_BYTES + 2 * self.pdu.len()
+    }
+}
+
+/// What an [`EventRecord`](store::events::EventRecord) keeps besides itself, roughly, in bytes.
+const RECORD_BYTES: usize = 256;
+
+/// An event's fields that clients are shown; borrows its stored bytes.
 pub struct EventView<'a> {
-    pub stored: &'a StoredEvent,
+    pub stored: &'a ClientEvent,
     pub content: Json<'a>,
     pub sender: Cow<'a, str>,
     pub event_type: Cow<'a, str>,
@@ -51,53 +165,64 @@ struct RawFields<'a> {
 }
 
 /// What is added to an event for the one who reads it.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default)]
 pub struct Unsigned<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub age: Option<u64>,
-    #[serde(rename = "m.relations", skip_serializing_if = "Option::is_none")]
     pub relations: Option<Box<RawValue>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub membership: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub prev_content: Option<Box<RawValue>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub prev_sender: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub redacted_because: Option<Box<RawValue>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub replaces_state: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub transaction_id: Option<&'a str>,
+}
+
+impl Unsigned<'_> {
+    fn put(&self, event: &mut RawObject) {
+        event.begin("unsigned");
+        if let Some(age) = self.age {
+            event.put_value("age", &age);
+        }
+        let raw = [
+            ("m.relations", &self.relations),
+            ("prev_content", &self.prev_content),
+            ("redacted_because", &self.redacted_because),
+        ];
+        for (key, value) in raw {
+            if let Some(value) = value {
+                event.put_raw(key, value);
+            }
+        }
+        let strings = [
+            ("membership", self.membership),
+            ("prev_sender", self.prev_sender.as_deref()),
+            ("replaces_state", self.replaces_state.as_deref()),
+            ("transaction_id", self.transaction_id),
+        ];
+        for (key, value) in strings {
+            if let Some(value) = value {
+                event.put_string(key, value);
+            }
+        }
+        event.end();
+    }
 }
 
 /// What an event has besides its content and `unsigned`, roughly, in bytes.
 const FRAME_BYTES: usize = 384;
+/// What `room_id` and most `unsigned`s have, in bytes.
+const ADDED_BYTES: usize = 192;
 
 impl<'a> EventView<'a> {
-    pub fn read(stored: &'a StoredEvent) -> Result<Self, StoreError> {
-        let (version, json) = stored.pdu.split_first().ok_or_else(|| corrupt("event"))?;
+    pub fn read(event: &'a ClientEvent) -> Result<Self, StoreError> {
+        let version = event.pdu.first().ok_or_else(|| corrupt("event"))?;
         let version = RoomVersion::from_byte(*version).ok_or_else(|| corrupt("room version"))?;
-        let json = std::str::from_utf8(json).map_err(|_| corrupt("event"))?;
-        Self::cut(stored, version, json).ok_or_else(|| corrupt("event"))
+        Self::cut(event, version).ok_or_else(|| corrupt("event"))
     }
 
-    /// Most of an event's bytes are for servers: they are passed over unread.
-    fn cut(stored: &'a StoredEvent, version: RoomVersion, json: &'a str) -> Option<Self> {
-        let [mut content, mut origin_server_ts, mut redacts] = [None; 3];
-        let [mut sender, mut state_key, mut event_type] = [None; 3];
-        for member in Members::of(json) {
-            let (key, value) = member.ok()?;
-            match key {
-                "content" => content = Some(value),
-                "origin_server_ts" => origin_server_ts = Some(value),
-                "redacts" => redacts = Some(value),
-                "sender" => sender = Some(value),
-                "state_key" => state_key = Some(value),
-                "type" => event_type = Some(value),
-                _ => {}
-            }
-        }
+    fn cut(event: &'a ClientEvent, version: RoomVersion) -> Option<Self> {
+        let [content, origin_server_ts, redacts, sender, state_key, event_type] =
+            event.cut()?.members();
         let raw = RawFields {
             origin_server_ts: origin_server_ts?,
             sender: sender?,
@@ -105,7 +230,7 @@ impl<'a> EventView<'a> {
             event_type: event_type?,
         };
         Some(Self {
-            stored,
+            stored: event,
             content: content?,
             sender: raw.sender.string()?,
             event_type: raw.event_type.string()?,
@@ -133,17 +258,7 @@ impl<'a> EventView<'a> {
         <&UserId>::try_from(&*self.sender).is_ok_and(|sender| sender.server_name() == server)
     }
 
-    /// The event as JSON. The room is not read from the event: the create event of version 12 does
-    /// not name it.
-    pub fn to_json(
-        &self,
-        room_id: &RoomId,
-        format: EventFormat,
-        unsigned: Option<&Unsigned<'_>>,
-    ) -> Box<RawValue> {
-        if format == EventFormat::Federation {
-            return self.to_federation_json();
-        }
+    fn shown(&self) -> Shown {
         let redacts = self.redacts();
         let mut event = RawObject::with_capacity(self.content.get().len() + FRAME_BYTES);
         self.put_content(&mut event, redacts.as_deref());
@@ -152,18 +267,13 @@ impl<'a> EventView<'a> {
         if let Some(redacts) = &redacts {
             event.put_string("redacts", redacts.as_str());
         }
-        if format == EventFormat::Full {
-            event.put_string("room_id", room_id.as_str());
-        }
         event.put("sender", self.raw.sender);
         if let Some(state_key) = self.raw.state_key {
             event.put("state_key", state_key);
         }
         event.put("type", self.raw.event_type);
-        if let Some(unsigned) = unsigned {
-            event.put_value("unsigned", unsigned);
-        }
-        event.finish()
+        let is_state = self.raw.state_key.is_some();
+        Shown { body: event.pause(), origin_server_ts: self.origin_server_ts, is_state }
     }
 
     /// The event as stripped state; `None` if it is not a state event.
@@ -179,11 +289,6 @@ impl<'a> EventView<'a> {
         event.put("state_key", state_key);
         event.put("type", self.raw.event_type);
         Some(event.finish())
-    }
-
-    fn to_federation_json(&self) -> Box<RawValue> {
-        let json = String::from_utf8_lossy(&self.stored.pdu[1..]).into_owned();
-        RawValue::from_string(json).unwrap_or_else(|error| panic!("a stored event: {error}"))
     }
 
     /// The event that a redaction names, from where the room version puts it.

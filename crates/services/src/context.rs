@@ -7,7 +7,7 @@ use model::{clock::Clock, ids::Ids};
 use ruma::{OwnedServerName, OwnedUserId, UserId};
 use store::log::LogEntry;
 
-use crate::{identity::CurrentKey, log::Log};
+use crate::{identity::CurrentKey, log::Log, recent::RecentEvents};
 
 /// How often a change is decided anew because somebody else was faster.
 const ATTEMPTS_MAX: usize = 8;
@@ -25,6 +25,7 @@ pub struct Context {
     pub state_salt: [u8; 16],
     pub store: Store,
     pub log: Arc<Log>,
+    pub recent: Arc<RecentEvents>,
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn Ids>,
 }

@@ -248,7 +248,10 @@ fn concerns(change: &Change, localpart: &str, rooms: &HashSet<RoomNumber>) -> Op
         }
         // Whether he shares a room with that user is asked when he syncs.
         Change::DeviceList { .. } => Some(OUTSIDE),
-        Change::Outbound { .. } | Change::Profile { .. } | Change::Nothing => None,
+        Change::Outbound { .. }
+        | Change::Profile { .. }
+        | Change::Nothing
+        | Change::EventAltered { .. } => None,
     }
 }
 
@@ -286,7 +289,10 @@ impl Held {
                     inbox.take(position, OUTSIDE);
                 }
             }
-            Change::Outbound { .. } | Change::Profile { .. } | Change::Nothing => {}
+            Change::Outbound { .. }
+            | Change::Profile { .. }
+            | Change::Nothing
+            | Change::EventAltered { .. } => {}
         }
     }
 

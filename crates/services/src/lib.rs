@@ -32,6 +32,7 @@ pub mod pushers;
 pub mod read_markers;
 pub mod reader;
 pub mod receipts;
+pub mod recent;
 pub mod room_rows;
 #[cfg(test)]
 mod room_world;

@@ -3,7 +3,10 @@
 //! Everything is read from one snapshot, in few round trips: the rows of a page are fetched
 //! together, and so is what is shown beside them.
 
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use kv::{Snapshot, StoreError};
 use model::{
@@ -21,13 +24,19 @@ use store::{
 };
 
 use crate::{
-    Context, client_event::EventView, filter::EventFilter, room_rows::RoomRows, timeline::token,
+    Context,
+    client_event::{ClientEvent, EventView},
+    filter::EventFilter,
+    recent::RecentEvents,
+    room_rows::RoomRows,
+    timeline::token,
     visibility::Oracle,
 };
 
 mod bundles;
 mod members;
 mod render;
+mod walk;
 
 /// A local user, and the device that he reads with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +54,7 @@ pub struct RoomView<'a> {
     pub oracle: Oracle<'a>,
     pub reader: &'a Reader,
     pub now_ms: u64,
+    recent: Arc<RecentEvents>,
     /// Whose messages the reader does not want.
     ignored: HashSet<OwnedUserId>,
 }
@@ -52,7 +62,7 @@ pub struct RoomView<'a> {
 /// Events of a timeline, in the order of the walk.
 #[derive(Debug, Default)]
 pub struct Page {
-    pub events: Vec<StoredEvent>,
+    pub events: Vec<ClientEvent>,
     /// Where the walk goes on; `None` when it came to the end of what it may show.
     pub next: Option<Order>,
 }
@@ -92,6 +102,7 @@ impl<'a> RoomView<'a> {
             oracle: Oracle::new(rows, &reader.user),
             reader,
             now_ms: context.clock.now_ms(),
+            recent: Arc::clone(&context.recent),
             ignored,
         })
     }
@@ -134,18 +145,20 @@ impl<'a> RoomView<'a> {
     }
 
     /// The event with this number, whether or not the reader may see it.
-    pub fn stored(&self, number: EventNumber) -> Result<Option<StoredEvent>, StoreError> {
-        events::get(self.rows.snapshot, self.rows.room, number)
+    pub fn stored(&self, number: EventNumber) -> Result<Option<ClientEvent>, StoreError> {
+        let stored = events::get(self.rows.snapshot, self.rows.room, number)?;
+        Ok(stored.map(ClientEvent::from))
     }
 
     /// Events with these numbers; one round trip. A number that is not stored is an error.
-    pub fn stored_all(&self, numbers: &[EventNumber]) -> Result<Vec<StoredEvent>, StoreError> {
+    pub fn stored_all(&self, numbers: &[EventNumber]) -> Result<Vec<ClientEvent>, StoreError> {
         let stored = events::multi_get(self.rows.snapshot, self.rows.room, numbers)?.into_iter();
-        stored.map(|event| event.ok_or_else(|| corrupt("event number"))).collect()
+        let event = |event: Option<StoredEvent>| event.map(ClientEvent::from);
+        stored.map(|stored| event(stored).ok_or_else(|| corrupt("event number"))).collect()
     }
 
     /// The event with this id, if it is in this room and the reader may see it.
-    pub fn visible(&self, event_id: &ruma::EventId) -> Result<Option<StoredEvent>, StoreError> {
+    pub fn visible(&self, event_id: &ruma::EventId) -> Result<Option<ClientEvent>, StoreError> {
         let number = match events::number(self.rows.snapshot, event_id)? {
             Some((room, number)) if room == self.rows.room => number,
             _ => return Ok(None),
@@ -172,26 +185,24 @@ impl<'a> RoomView<'a> {
         }
         while from < to && looked_at < LOOKED_AT_MAX {
             let wanted = (limit - page.events.len() + 1).clamp(8, LOOKED_AT_MAX);
-            let (snapshot, room) = (self.rows.snapshot, self.rows.room);
-            let rows = events::timeline(snapshot, room, (from, to), backwards, wanted)?;
-            let numbers: Vec<EventNumber> = rows.iter().map(|(_, number)| *number).collect();
-            for (event, (order, _)) in self.stored_all(&numbers)?.into_iter().zip(&rows) {
+            let walked = self.walk((from, to), backwards, wanted)?;
+            let is_all = walked.len() < wanted;
+            looked_at += walked.len();
+            for (order, event) in walked {
+                match backwards {
+                    true => to = order,
+                    false => from = token::after(order),
+                }
                 if !self.shows(&event, filter)? {
                     continue;
                 }
                 if page.events.len() == limit {
-                    page.next = Some(if backwards { token::after(*order) } else { *order });
+                    page.next = Some(if backwards { token::after(order) } else { order });
                     return Ok(page);
                 }
                 page.events.push(event);
             }
-            looked_at += rows.len();
-            let Some((last, _)) = rows.last() else { return Ok(page) };
-            match backwards {
-                true => to = *last,
-                false => from = token::after(*last),
-            }
-            if rows.len() < wanted {
+            if is_all {
                 return Ok(page);
             }
         }
@@ -200,7 +211,7 @@ impl<'a> RoomView<'a> {
     }
 
     /// Whether the reader may see the event, and wants to.
-    pub fn shows(&self, event: &StoredEvent, filter: &EventFilter) -> Result<bool, StoreError> {
+    pub fn shows(&self, event: &ClientEvent, filter: &EventFilter) -> Result<bool, StoreError> {
         if !self.oracle.sees(event)? {
             return Ok(false);
         }

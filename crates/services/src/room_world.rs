@@ -23,7 +23,10 @@ use store::{
     rooms::RoomHead,
 };
 
-use crate::{Context, identity::CurrentKey, log::Log, reader::Reader, room_rows::RoomRows};
+use crate::{
+    Context, identity::CurrentKey, log::Log, reader::Reader, recent::RecentEvents,
+    room_rows::RoomRows,
+};
 
 /// A homeserver `acme.example` in memory.
 pub struct World {
@@ -54,11 +57,13 @@ impl World {
         let engine = MemoryEngine::new(store::TABLES);
         let store = Store::new(Arc::new(engine), HomeserverId(1));
         let clock = ManualClock::default();
+        let log = Arc::new(Log::open(store.clone()).unwrap());
         let context = Context {
             server_name: "acme.example".try_into().unwrap(),
             signing_key: CurrentKey::new(SigningKey::generate([1; 32]).unwrap()),
             state_salt: [2; 16],
-            log: Arc::new(Log::open(store.clone()).unwrap()),
+            recent: RecentEvents::following(&log),
+            log,
             store,
             clock: Arc::new(clock.clone()),
             ids: Arc::new(SeededIds::new(7)),

@@ -16,14 +16,14 @@ use ruma::OwnedUserId;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 use store::{
-    events::{self, Order, StoredEvent},
+    events::{self, Order},
     memberships::{self, Kind},
 };
 
 use self::words::Words;
 use crate::{
     Context,
-    client_event::{EventFormat, EventView},
+    client_event::{ClientEvent, EventFormat, EventView},
     filter::EventFilter,
     reader::{Reader, RoomView, ignored_users},
     timeline::token,
@@ -304,7 +304,7 @@ fn show(
 
 fn around(
     room: &RoomView<'_>,
-    (event, order): (&StoredEvent, Order),
+    (event, order): (&ClientEvent, Order),
     (before, after): (usize, usize),
     profiles: bool,
 ) -> Result<Around, StoreError> {
@@ -312,8 +312,8 @@ fn around(
     let before = room.page((Order::MIN, order), true, before.min(AROUND_MAX), &all)?.events;
     let range = (token::after(order), Order::MAX);
     let after = room.page(range, false, after.min(AROUND_MAX), &all)?.events;
-    let start = before.last().and_then(StoredEvent::order).unwrap_or(order);
-    let end = after.last().and_then(StoredEvent::order).unwrap_or(order);
+    let start = before.last().and_then(|event| event.order()).unwrap_or(order);
+    let end = after.last().and_then(|event| event.order()).unwrap_or(order);
     let mut profile_info = BTreeMap::new();
     if profiles && let Some(root) = event.record.state_after {
         let mut senders = HashSet::new();

@@ -15,6 +15,7 @@ use crate::{
     log::Log,
     media::MediaSettings,
     passwords::{Cost, Passwords},
+    recent::RecentEvents,
     sessions::{Caller, NewSession, OpenSession, TokenLifetimes},
     turn::TurnSettings,
     user_directory::Scope,
@@ -48,11 +49,13 @@ impl World {
         let clock = ManualClock::default();
         let ids = Arc::new(SeededIds::new(7));
         let passwords = Passwords::new(Cost::LEAST, 2, ids.clone()).unwrap();
+        let log = Arc::new(Log::open(store.clone()).unwrap());
         let context = Context {
             server_name: "acme.example".try_into().unwrap(),
             signing_key: CurrentKey::new(SigningKey::generate([1; 32]).unwrap()),
             state_salt: [2; 16],
-            log: Arc::new(Log::open(store.clone()).unwrap()),
+            recent: RecentEvents::following(&log),
+            log,
             store,
             clock: Arc::new(clock.clone()),
             ids,

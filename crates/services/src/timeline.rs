@@ -6,11 +6,11 @@ use kv::StoreError;
 use ruma::{OwnedEventId, OwnedRoomId};
 use serde::Serialize;
 use serde_json::value::RawValue;
-use store::events::{Order, StoredEvent};
+use store::events::Order;
 
 use crate::{
     Context,
-    client_event::{EventFormat, EventView},
+    client_event::{ClientEvent, EventFormat, EventView},
     filter::EventFilter,
     reader::{Reader, RoomView},
 };
@@ -208,8 +208,8 @@ fn messages(
     let hidden = oldest.map(|event| Ok(!EventView::read(event)?.is_at("m.room.create", "")));
     let hidden = hidden.unwrap_or(Ok::<_, StoreError>(false))? && !query.filter.is_open();
     let end = page.next.or_else(|| match backwards {
-        true => oldest.and_then(StoredEvent::order).filter(|_| has_gap || hidden),
-        false => page.events.last().and_then(StoredEvent::order).map(token::after),
+        true => oldest.and_then(|event| event.order()).filter(|_| has_gap || hidden),
+        false => page.events.last().and_then(|event| event.order()).map(token::after),
     });
     Ok(Messages {
         start: token::format(start),
@@ -244,8 +244,8 @@ fn surroundings(
 
     let last = after.events.last().unwrap_or(&event);
     let end = last.order().map_or(now, token::after);
-    let first = before.events.last().and_then(StoredEvent::order).unwrap_or(order);
-    let mut shown: Vec<StoredEvent> = vec![event.clone()];
+    let first = before.events.last().and_then(|event| event.order()).unwrap_or(order);
+    let mut shown: Vec<ClientEvent> = vec![event.clone()];
     shown.extend(before.events.iter().chain(&after.events).cloned());
     Ok(Surroundings {
         start: token::format(first),

@@ -6,7 +6,7 @@
 //! Specification: <https://spec.matrix.org/v1.19/client-server-api/#room-history-visibility>.
 
 use std::{
-    cell::{OnceCell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     collections::HashMap,
 };
 
@@ -35,6 +35,8 @@ pub struct Oracle<'a> {
     rows: RoomRows<'a>,
     user: &'a UserId,
     moments: RefCell<HashMap<NodeId, Moment>>,
+    /// The one that was asked for last: most events leave the state as it is.
+    last: Cell<Option<(NodeId, Moment)>>,
     visibilities: RefCell<HashMap<EventNumber, HistoryVisibility>>,
     row: OnceCell<Option<memberships::Membership>>,
     joined_until: OnceCell<Option<Order>>,
@@ -49,6 +51,7 @@ impl<'a> Oracle<'a> {
             rows,
             user,
             moments: RefCell::default(),
+            last: Cell::new(None),
             visibilities: RefCell::default(),
             row: OnceCell::new(),
             joined_until: OnceCell::new(),
@@ -102,7 +105,11 @@ impl<'a> Oracle<'a> {
 
     /// What a state of the room says about the user.
     pub fn moment(&self, root: &NodeId) -> Result<Moment, StoreError> {
+        if let Some((_, moment)) = self.last.get().filter(|(last, _)| last == root) {
+            return Ok(moment);
+        }
         if let Some(moment) = self.moments.borrow().get(root) {
+            self.last.set(Some((*root, *moment)));
             return Ok(*moment);
         }
         let state = self.rows.state(*root);

@@ -34,6 +34,9 @@ pub enum Change {
     Outbound { server: String },
     /// Nothing that a follower wants to know (staging, caches, media).
     Nothing,
+    /// An event that was stored before is shown in another way now: it was redacted, it came into
+    /// the timeline, or something relates to it that is bundled with it.
+    EventAltered { room: RoomNumber, event_id: String },
 }
 
 /// What one commit changed.

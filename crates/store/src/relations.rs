@@ -63,20 +63,29 @@ pub fn of(pdu: &Pdu) -> Option<Relation> {
     (fits && other && !pdu.is_state()).then_some(Relation { parent: event_id, rel_type })
 }
 
-/// Indexes the relation of an event that enters the timeline at `place`, if it has one.
-pub fn put(batch: &mut Batch, room: RoomNumber, number: EventNumber, place: Place, pdu: &Pdu) {
-    let Some(relation) = of(pdu) else { return };
+/// Indexes the relation of an event that enters the timeline at `place`, if it has one. Returns
+/// the event with which it is bundled from now on, if it is.
+pub fn put(
+    batch: &mut Batch,
+    room: RoomNumber,
+    number: EventNumber,
+    place: Place,
+    pdu: &Pdu,
+) -> Option<OwnedEventId> {
+    let relation = of(pdu)?;
     let row = Row { number, event_type: pdu.event_type.to_string() };
     put_at(batch, children(room, &relation.parent, &relation.rel_type), place, value::encode(&row));
     batch.ops.push(Op::Add(RELATION, count_key(room, &relation), 1));
-    if [THREAD, REPLACE, REFERENCE].contains(&&*relation.rel_type) {
-        batch.put(RELATION, bundled_key(room, &relation.parent), value::encode(&()));
+    let is_bundled = [THREAD, REPLACE, REFERENCE].contains(&&*relation.rel_type);
+    if is_bundled {
+        batch.put(RELATION, bundled_key(room, relation.parent.as_str()), value::encode(&()));
     }
     if relation.rel_type == THREAD {
         put_at(batch, threads_prefix(room), place, value::encode(&relation.parent.as_str()));
         let participant = participant_key(room, &relation.parent, &pdu.sender);
         batch.put(RELATION, participant, value::encode(&()));
     }
+    is_bundled.then_some(relation.parent)
 }
 
 /// Forgets the relation of an event that stands at `order`, because it was redacted. `pdu` is the
@@ -122,7 +131,7 @@ pub fn redactions_of(
 pub fn bundled<'a>(
     snapshot: &Snapshot,
     room: RoomNumber,
-    parents: impl Iterator<Item = &'a EventId>,
+    parents: impl Iterator<Item = &'a str>,
 ) -> Result<Vec<bool>, StoreError> {
     let prefix = KeyWriter::new().u64(room.0).u8(BUNDLED).finish();
     // Of many rooms this is all there is to ask.
@@ -219,8 +228,8 @@ fn threads_prefix(room: RoomNumber) -> Bytes {
     KeyWriter::new().u64(room.0).u8(THREADS).finish()
 }
 
-fn bundled_key(room: RoomNumber, parent: &EventId) -> Bytes {
-    KeyWriter::new().u64(room.0).u8(BUNDLED).rest(parent.as_str()).finish()
+fn bundled_key(room: RoomNumber, parent: &str) -> Bytes {
+    KeyWriter::new().u64(room.0).u8(BUNDLED).rest(parent).finish()
 }
 
 fn count_key(room: RoomNumber, relation: &Relation) -> Bytes {

@@ -1,7 +1,8 @@
 //! Pieces of JSON, cut out of canonical bytes without reading them.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::Range};
 
+use bytes::Bytes;
 use serde_json::value::RawValue;
 
 /// One value, as it is written in canonical JSON that this homeserver wrote.
@@ -54,6 +55,38 @@ impl<'a> Iterator for Members<'a> {
     }
 }
 
+/// An object in canonical JSON in which some members were looked up once.
+#[derive(Debug)]
+pub struct CutObject<const N: usize> {
+    text: Bytes,
+    /// Where each value stands in the text.
+    places: [Option<Range<u32>>; N],
+}
+
+impl<const N: usize> CutObject<N> {
+    /// Looks up the members with these keys, which have no escapes.
+    pub fn of(text: Bytes, keys: [&str; N]) -> Result<Self, NotCut> {
+        let json = std::str::from_utf8(&text).map_err(|_| NotCut)?;
+        let mut places = [const { None }; N];
+        for member in Members::of(json) {
+            let (key, value) = member?;
+            if let Some(index) = keys.iter().position(|wanted| *wanted == key) {
+                places[index] = Some(value.place(json)?);
+            }
+        }
+        Ok(Self { text, places })
+    }
+
+    /// The values, in the order of the keys; `None` where the object has no such member.
+    pub fn members(&self) -> [Option<Json<'_>>; N] {
+        self.places.each_ref().map(|place| {
+            let Range { start, end } = place.clone()?;
+            let value = self.text.get(start as usize..end as usize)?;
+            std::str::from_utf8(value).ok().map(Json)
+        })
+    }
+}
+
 impl<'a> Json<'a> {
     /// The value's text.
     pub fn get(self) -> &'a str {
@@ -72,6 +105,13 @@ impl<'a> Json<'a> {
     /// The number that it is, if it is not negative.
     pub fn number(self) -> Option<u64> {
         self.0.parse().ok()
+    }
+
+    /// Where in the text, out of which it was cut, the value stands.
+    fn place(self, text: &str) -> Result<Range<u32>, NotCut> {
+        let start = self.0.as_ptr() as usize - text.as_ptr() as usize;
+        let end = start + self.0.len();
+        Ok(u32::try_from(start).map_err(|_| NotCut)?..u32::try_from(end).map_err(|_| NotCut)?)
     }
 
     pub fn to_raw(self) -> Box<RawValue> {

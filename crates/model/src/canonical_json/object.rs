@@ -24,11 +24,31 @@ impl RawObject {
         write_string(value, &mut self.0);
     }
 
+    /// The members that follow are those of an object inside this one, until [`end`](Self::end).
+    pub fn begin(&mut self, key: &'static str) {
+        self.key(key);
+        self.0.push(b'{');
+    }
+
+    pub fn end(&mut self) {
+        self.0.push(b'}');
+    }
+
+    pub fn put_raw(&mut self, key: &'static str, value: &RawValue) {
+        self.key(key);
+        self.0.extend_from_slice(value.get().as_bytes());
+    }
+
     /// A value that cannot fail to become JSON: a struct, or a map with string keys.
     pub fn put_value(&mut self, key: &'static str, value: &impl Serialize) {
         self.key(key);
         serde_json::to_writer(&mut self.0, value)
             .unwrap_or_else(|error| panic!("a value did not become JSON: {error}"));
+    }
+
+    /// What is written so far, to be gone on with more than once.
+    pub fn pause(self) -> BegunObject {
+        BegunObject(self.0.into())
     }
 
     pub fn finish(mut self) -> Box<RawValue> {
@@ -42,10 +62,27 @@ impl RawObject {
     }
 
     fn key(&mut self, key: &'static str) {
-        self.0.push(if self.0.is_empty() { b'{' } else { b',' });
+        match self.0.last() {
+            None => self.0.push(b'{'),
+            Some(b'{') => {}
+            Some(_) => self.0.push(b','),
+        }
         self.0.push(b'"');
         self.0.extend_from_slice(key.as_bytes());
         self.0.extend_from_slice(b"\":");
+    }
+}
+
+/// The beginning of an object.
+#[derive(Debug)]
+pub struct BegunObject(Box<[u8]>);
+
+impl BegunObject {
+    /// Goes on with it; `more`: about how many bytes are still to come.
+    pub fn resume(&self, more: usize) -> RawObject {
+        let mut object = Vec::with_capacity(self.0.len() + more);
+        object.extend_from_slice(&self.0);
+        RawObject(object)
     }
 }
 

@@ -21,7 +21,7 @@ use super::{
     RemoteMedia, Stored, UploadError, blobs,
     collect::{Collected, ORPHAN_AGE},
 };
-use crate::{Context, identity::CurrentKey, log::Log};
+use crate::{Context, identity::CurrentKey, log::Log, recent::RecentEvents};
 
 const NO_WAIT: Duration = Duration::ZERO;
 
@@ -42,11 +42,13 @@ impl World {
         let engine = MemoryEngine::new(store::TABLES);
         let store = Store::new(Arc::new(engine.clone()), HomeserverId(1));
         let clock = ManualClock::default();
+        let log = Arc::new(Log::open(store.clone()).unwrap());
         let context = Context {
             server_name: "acme.example".try_into().unwrap(),
             signing_key: CurrentKey::new(SigningKey::generate([1; 32]).unwrap()),
             state_salt: [2; 16],
-            log: Arc::new(Log::open(store.clone()).unwrap()),
+            recent: RecentEvents::following(&log),
+            log,
             store,
             clock: Arc::new(clock.clone()),
             ids: Arc::new(SeededIds::new(7)),

@@ -10,13 +10,14 @@ use ruma::{EventId, OwnedEventId};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use store::{
-    events::{Order, StoredEvent},
+    events::Order,
     relations::{self, REFERENCE, REPLACE, Relation, THREAD},
+    value::corrupt,
 };
 
 use super::RoomView;
 use crate::{
-    client_event::{EventFormat, EventView, Unsigned, raw},
+    client_event::{ClientEvent, EventFormat, EventView, Unsigned, raw},
     filter::EventFilter,
 };
 
@@ -58,28 +59,42 @@ impl RoomView<'_> {
     /// For each event that something relates to, what to bundle with it.
     pub(super) fn bundles(
         &self,
-        views: &[EventView<'_>],
+        events: &[ClientEvent],
     ) -> Result<HashMap<EventNumber, Box<RawValue>>, StoreError> {
-        let parents: Vec<(&EventView<'_>, &EventId)> = views
-            .iter()
-            .filter(|view| view.state_key.is_none())
-            .filter_map(|view| Some((view, <&EventId>::try_from(view.event_id()).ok()?)))
-            .collect();
-        let ids = parents.iter().map(|(_, id)| *id);
-        let related = relations::bundled(self.rows.snapshot, self.rows.room, ids)?;
+        self.look_for_bundles(events)?;
         let mut bundles = HashMap::new();
-        for ((view, id), _) in parents.iter().zip(related).filter(|(_, related)| *related) {
+        for event in events.iter().filter(|event| event.has_bundle() == Some(true)) {
+            let view = &EventView::read(event)?;
+            let id = <&EventId>::try_from(view.event_id()).map_err(|_| corrupt("event id"))?;
             let bundle = Bundle {
                 reference: self.references(id)?,
                 replace: self.newest_edit(view, id)?,
                 thread: self.thread(view, id)?,
             };
             let Bundle { reference: None, replace: None, thread: None } = bundle else {
-                bundles.insert(view.stored.number, raw(&bundle));
+                bundles.insert(event.number, raw(&bundle));
                 continue;
             };
         }
         Ok(bundles)
+    }
+
+    /// Finds out of which of the events there may be something to bundle; one round trip.
+    fn look_for_bundles(&self, events: &[ClientEvent]) -> Result<(), StoreError> {
+        let mut messages = Vec::new();
+        for event in events.iter().filter(|event| event.has_bundle().is_none()) {
+            match event.is_state()? {
+                true => event.set_has_bundle(false),
+                false => messages.push(event),
+            }
+        }
+        if messages.is_empty() {
+            return Ok(());
+        }
+        let ids = messages.iter().map(|event| event.record.event_id.as_str());
+        let found = relations::bundled(self.rows.snapshot, self.rows.room, ids)?;
+        messages.iter().zip(found).for_each(|(event, found)| event.set_has_bundle(found));
+        Ok(())
     }
 
     /// "The most recent replacement" of an event: by its time, then by its id.
@@ -98,7 +113,7 @@ impl RoomView<'_> {
             .filter(|edit| edit.sender == original.sender)
             .filter(|edit| edit.event_type == original.event_type && edit.state_key.is_none())
             .max_by_key(|edit| (edit.origin_server_ts, edit.event_id()));
-        Ok(newest.map(|edit| self.render_bare(edit, None)))
+        newest.map(|edit| self.render_bare(edit, None)).transpose()
     }
 
     fn thread(&self, root: &EventView<'_>, id: &EventId) -> Result<Option<Thread>, StoreError> {
@@ -116,7 +131,7 @@ impl RoomView<'_> {
         Ok(Some(Thread {
             count: replies.map_or(1, |(_, count)| count.max(1)),
             current_user_participated: self.participates(root, id)?,
-            latest_event: self.render_bare(&latest, bundle),
+            latest_event: self.render_bare(&latest, bundle)?,
         }))
     }
 
@@ -135,7 +150,7 @@ impl RoomView<'_> {
     fn references(&self, id: &EventId) -> Result<Option<References>, StoreError> {
         let references = self.children(id, REFERENCE, REFERENCES_MAX)?.into_iter().rev();
         let chunk: Vec<Reference> =
-            references.map(|event| Reference { event_id: event.record.event_id }).collect();
+            references.map(|event| Reference { event_id: event.record.event_id.clone() }).collect();
         Ok((!chunk.is_empty()).then_some(References { chunk }))
     }
 
@@ -145,7 +160,7 @@ impl RoomView<'_> {
         parent: &EventId,
         rel_type: &str,
         limit: usize,
-    ) -> Result<Vec<StoredEvent>, StoreError> {
+    ) -> Result<Vec<ClientEvent>, StoreError> {
         let relation =
             Relation { parent: OwnedEventId::from(parent), rel_type: rel_type.to_owned() };
         let (snapshot, room) = (self.rows.snapshot, self.rows.room);
@@ -161,9 +176,13 @@ impl RoomView<'_> {
         Ok(visible)
     }
 
-    fn render_bare(&self, view: &EventView<'_>, relations: Option<Box<RawValue>>) -> Box<RawValue> {
+    fn render_bare(
+        &self,
+        view: &EventView<'_>,
+        relations: Option<Box<RawValue>>,
+    ) -> Result<Box<RawValue>, StoreError> {
         let age = Some(self.now_ms.saturating_sub(view.origin_server_ts));
         let unsigned = Unsigned { age, relations, ..Unsigned::default() };
-        view.to_json(&self.room_id, EventFormat::Full, Some(&unsigned))
+        view.stored.to_json(&self.room_id, EventFormat::Full, Some(&unsigned))
     }
 }

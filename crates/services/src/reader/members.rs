@@ -8,11 +8,10 @@ use model::{
     state_tree::{NodeId, StateTree},
 };
 use serde_json::value::RawValue;
-use store::events::StoredEvent;
 
 use super::RoomView;
 use crate::{
-    client_event::{EventFormat, EventView},
+    client_event::{ClientEvent, EventFormat, EventView},
     filter::EventFilter,
 };
 
@@ -22,7 +21,7 @@ impl RoomView<'_> {
     /// With lazy loading: the members who sent the events of a page.
     pub fn senders(
         &self,
-        events: &[StoredEvent],
+        events: &[ClientEvent],
         filter: &EventFilter,
     ) -> Result<Vec<Box<RawValue>>, StoreError> {
         let root =
@@ -39,8 +38,8 @@ impl RoomView<'_> {
     /// those who sent `shown`.
     pub fn state_around(
         &self,
-        last: &StoredEvent,
-        shown: &[StoredEvent],
+        last: &ClientEvent,
+        shown: &[ClientEvent],
         filter: &EventFilter,
     ) -> Result<Vec<Box<RawValue>>, StoreError> {
         let Some(root) = last.record.state_after else { return Ok(Vec::new()) };
@@ -68,7 +67,7 @@ impl RoomView<'_> {
     fn senders_at(
         &self,
         root: NodeId,
-        events: &[StoredEvent],
+        events: &[ClientEvent],
     ) -> Result<Vec<EventNumber>, StoreError> {
         let mut senders = BTreeSet::new();
         for event in events {

@@ -7,17 +7,16 @@ use std::collections::HashMap;
 use kv::StoreError;
 use model::{EventNumber, membership::Membership};
 use serde_json::value::RawValue;
-use store::events::StoredEvent;
 
 use super::RoomView;
-use crate::client_event::{EventFormat, EventView, Unsigned};
+use crate::client_event::{ClientEvent, EventFormat, EventView, Unsigned};
 
 /// What is shown beside an event of a list, fetched for the whole list.
 struct Beside {
     /// For each state event, the event that it replaced.
-    replaced: HashMap<EventNumber, StoredEvent>,
+    replaced: HashMap<EventNumber, ClientEvent>,
     /// For each redacted event, its redaction.
-    redactions: HashMap<EventNumber, StoredEvent>,
+    redactions: HashMap<EventNumber, ClientEvent>,
     bundles: HashMap<EventNumber, Box<RawValue>>,
 }
 
@@ -25,18 +24,15 @@ impl RoomView<'_> {
     /// The events as the reader is shown them. The caller has made sure that he may see them.
     pub fn render(
         &self,
-        events: &[StoredEvent],
+        events: &[ClientEvent],
         format: EventFormat,
     ) -> Result<Vec<Box<RawValue>>, StoreError> {
-        let views = events.iter().map(EventView::read).collect::<Result<Vec<_>, _>>()?;
-        let beside = self.beside(&views)?;
-        views
-            .iter()
-            .map(|view| {
-                let membership = self.oracle.membership_at(view.stored)?;
-                self.render_one(view, format, membership, &beside)
-            })
-            .collect()
+        let beside = self.beside(events)?;
+        let shown = events.iter().map(|event| {
+            let membership = self.oracle.membership_at(event)?;
+            self.render_one(event, format, membership, &beside)
+        });
+        shown.collect()
     }
 
     /// Events of the room's state, which are shown without their history: what they replaced, what
@@ -44,30 +40,29 @@ impl RoomView<'_> {
     /// (for example, if calculating the value is expensive"): each stands on a state of its own).
     pub fn render_state(
         &self,
-        events: &[StoredEvent],
+        events: &[ClientEvent],
         format: EventFormat,
     ) -> Result<Vec<Box<RawValue>>, StoreError> {
-        let views = events.iter().map(EventView::read).collect::<Result<Vec<_>, _>>()?;
-        let redactions = self.redactions(&views)?;
+        let redactions = self.redactions(events)?;
         let beside = Beside { replaced: HashMap::new(), redactions, bundles: HashMap::new() };
-        views.iter().map(|view| self.render_one(view, format, None, &beside)).collect()
+        events.iter().map(|event| self.render_one(event, format, None, &beside)).collect()
     }
 
     fn render_one(
         &self,
-        view: &EventView<'_>,
+        event: &ClientEvent,
         format: EventFormat,
         membership: Option<Membership>,
         beside: &Beside,
     ) -> Result<Box<RawValue>, StoreError> {
         if format == EventFormat::Federation {
-            return Ok(view.to_json(&self.room_id, format, None));
+            return event.to_json(&self.room_id, format, None);
         }
-        let number = view.stored.number;
+        let number = event.number;
         let mut unsigned = Unsigned {
-            age: Some(self.now_ms.saturating_sub(view.origin_server_ts)),
+            age: Some(self.now_ms.saturating_sub(event.origin_server_ts()?)),
             membership: membership.map(membership_word),
-            transaction_id: self.transaction_id(view),
+            transaction_id: self.transaction_id(event)?,
             ..Unsigned::default()
         };
         if let Some(replaced) = beside.replaced.get(&number) {
@@ -77,42 +72,47 @@ impl RoomView<'_> {
             unsigned.prev_sender = Some(replaced.sender.into_owned());
         }
         if let Some(redaction) = beside.redactions.get(&number) {
-            let redaction = EventView::read(redaction)?;
-            unsigned.redacted_because = Some(redaction.to_json(&self.room_id, format, None));
+            unsigned.redacted_because = Some(redaction.to_json(&self.room_id, format, None)?);
         }
         unsigned.relations = beside.bundles.get(&number).cloned();
-        Ok(view.to_json(&self.room_id, format, Some(&unsigned)))
+        event.to_json(&self.room_id, format, Some(&unsigned))
     }
 
     /// The transaction id of an event, for the device that sent it and no other.
-    fn transaction_id<'v>(&self, view: &EventView<'v>) -> Option<&'v str> {
-        let sent_by = view.stored.record.sent_by.as_ref()?;
-        let device = self.reader.device.as_deref()?;
-        let same = device == sent_by.device_id.as_str() && self.reader.user == *view.sender;
-        same.then_some(sent_by.transaction_id.as_str())
+    fn transaction_id<'e>(&self, event: &'e ClientEvent) -> Result<Option<&'e str>, StoreError> {
+        let Some(sent_by) = &event.record.sent_by else { return Ok(None) };
+        let is_his = self
+            .reader
+            .device
+            .as_deref()
+            .is_some_and(|device| device == sent_by.device_id.as_str())
+            && self.reader.user == *EventView::read(event)?.sender;
+        Ok(is_his.then_some(sent_by.transaction_id.as_str()))
     }
 
-    fn beside(&self, views: &[EventView<'_>]) -> Result<Beside, StoreError> {
+    fn beside(&self, events: &[ClientEvent]) -> Result<Beside, StoreError> {
         Ok(Beside {
-            replaced: self.replaced(views)?,
-            redactions: self.redactions(views)?,
-            bundles: self.bundles(views)?,
+            replaced: self.replaced(events)?,
+            redactions: self.redactions(events)?,
+            bundles: self.bundles(events)?,
         })
     }
 
     fn replaced(
         &self,
-        views: &[EventView<'_>],
-    ) -> Result<HashMap<EventNumber, StoredEvent>, StoreError> {
+        events: &[ClientEvent],
+    ) -> Result<HashMap<EventNumber, ClientEvent>, StoreError> {
         let mut of = Vec::new();
         let mut wanted = Vec::new();
-        for view in views {
-            let (Some(key), Some(before)) = (&view.state_key, view.stored.record.state_before)
-            else {
+        for event in events {
+            let Some(before) = event.record.state_before else { continue };
+            if !event.is_state()? {
                 continue;
-            };
+            }
+            let view = EventView::read(event)?;
+            let Some(key) = &view.state_key else { continue };
             if let Some(entry) = self.rows.state(before).entry(&view.event_type, key)? {
-                of.push(view.stored.number);
+                of.push(event.number);
                 wanted.push(entry.event);
             }
         }
@@ -121,11 +121,10 @@ impl RoomView<'_> {
 
     fn redactions(
         &self,
-        views: &[EventView<'_>],
-    ) -> Result<HashMap<EventNumber, StoredEvent>, StoreError> {
-        let redacted = views
-            .iter()
-            .filter_map(|view| Some((view.stored.number, view.stored.record.redacted_by?)));
+        events: &[ClientEvent],
+    ) -> Result<HashMap<EventNumber, ClientEvent>, StoreError> {
+        let redacted =
+            events.iter().filter_map(|event| Some((event.number, event.record.redacted_by?)));
         let (of, wanted): (Vec<_>, Vec<_>) = redacted.unzip();
         Ok(of.into_iter().zip(self.stored_all(&wanted)?).collect())
     }

@@ -271,8 +271,9 @@ impl<'a> Draft<'a> {
         if accepted {
             let Drafted { batch, room, timeline, .. } = &mut self.drafted;
             events::append_to_timeline(batch, *room, index, number);
-            relations::put(batch, *room, number, events::Place::Live(index), pdu);
+            let parent = relations::put(batch, *room, number, events::Place::Live(index), pdu);
             timeline.push(number);
+            self.note_alteration(parent);
             self.advance(&event, after)?;
         }
         Ok(number)
@@ -315,7 +316,18 @@ impl<'a> Draft<'a> {
         events::put(&mut drafted.batch, drafted.room, *number, record, pdu.record());
         drafted.stored_ids.insert(pdu.event_id.clone(), *number);
         drafted.stored.insert(*number, event.clone());
+        let known = drafted.known.head.as_ref().map_or(0, |head| head.next_event);
+        let is_known = number.0 < known;
+        self.note_alteration(is_known.then(|| event.pdu.event_id.clone()));
         event
+    }
+
+    /// See [`Change::EventAltered`].
+    fn note_alteration(&mut self, event_id: Option<OwnedEventId>) {
+        let room = self.drafted.room;
+        let change =
+            |event_id: OwnedEventId| Change::EventAltered { room, event_id: event_id.into() };
+        self.drafted.changes.extend(event_id.map(change));
     }
 
     fn new_number(&mut self) -> EventNumber {

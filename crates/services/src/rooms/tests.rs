@@ -17,7 +17,7 @@ use super::{
     membership::NewMembership,
     send::NewEvent,
 };
-use crate::{Context, identity::CurrentKey, log::Log};
+use crate::{Context, identity::CurrentKey, log::Log, recent::RecentEvents};
 
 pub(super) struct World {
     pub rooms: Rooms,
@@ -27,11 +27,13 @@ pub(super) struct World {
 pub(super) fn world() -> World {
     let engine = MemoryEngine::new(store::TABLES);
     let store = Store::new(Arc::new(engine.clone()), HomeserverId(1));
+    let log = Arc::new(Log::open(store.clone()).unwrap());
     let context = Context {
         server_name: "acme.example".try_into().unwrap(),
         signing_key: CurrentKey::new(SigningKey::generate([1; 32]).unwrap()),
         state_salt: [2; 16],
-        log: Arc::new(Log::open(store.clone()).unwrap()),
+        recent: RecentEvents::following(&log),
+        log,
         store,
         clock: Arc::new(ManualClock::default()),
         ids: Arc::new(SeededIds::new(7)),

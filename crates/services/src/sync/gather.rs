@@ -11,7 +11,6 @@ use model::{RoomNumber, membership::Membership};
 use ruma::OwnedUserId;
 use store::{
     account_data::{self, Item},
-    events::StoredEvent,
     memberships::{self, Kind},
     rooms::RoomHead,
     to_device,
@@ -27,7 +26,7 @@ use super::{
     token::SyncToken,
 };
 use crate::{
-    client_event::{EventFormat, EventView},
+    client_event::{ClientEvent, EventFormat, EventView},
     filter::Format,
     inbox::Changes,
     push_rules,
@@ -54,7 +53,7 @@ struct Relation {
     kind: Kind,
     membership: memberships::Membership,
     /// His member event.
-    event: Option<StoredEvent>,
+    event: Option<ClientEvent>,
 }
 
 impl<'a> Gather<'a> {
@@ -282,7 +281,7 @@ impl<'a> Gather<'a> {
     /// The position at which it became so.
     fn became(&self, relation: &Relation) -> u64 {
         // Forgetting a room writes the row again, but the user left it when he left it.
-        let order = relation.event.as_ref().and_then(StoredEvent::order);
+        let order = relation.event.as_ref().and_then(|event| event.order());
         let position = order.and_then(|order| u64::try_from(order.0).ok());
         position.unwrap_or(relation.membership.since)
     }

@@ -5,10 +5,7 @@ use model::{
     membership::Membership,
     state_tree::{NodeId, StateTree},
 };
-use store::{
-    events::{Order, StoredEvent},
-    memberships,
-};
+use store::{events::Order, memberships};
 
 use super::{
     answer::{Events, JoinedRoom, LeftRoom, State, Timeline},
@@ -16,7 +13,12 @@ use super::{
     state::{self, Span},
     summary,
 };
-use crate::{client_event::EventView, reader::RoomView, room_rows::Event, timeline::token};
+use crate::{
+    client_event::{ClientEvent, EventView},
+    reader::RoomView,
+    room_rows::Event,
+    timeline::token,
+};
 
 /// Events of a room's timeline when the filter does not say how many.
 const LIMIT_DEFAULT: u64 = 10;
@@ -92,7 +94,7 @@ impl Gather<'_> {
     pub(super) fn left(
         &self,
         room: &RoomView<'_>,
-        leave: Option<&StoredEvent>,
+        leave: Option<&ClientEvent>,
         membership: &memberships::Membership,
     ) -> Result<Option<LeftRoom>, StoreError> {
         let Some((leave, end)) = leave.and_then(|leave| Some((leave, leave.order()?))) else {
@@ -181,7 +183,7 @@ impl Gather<'_> {
         page.events.drain(..gap.unwrap_or(0));
         let gap = gap.is_some_and(|index| index > 0 || stretch.since.is_some());
         let first = page.events.first();
-        let edge = first.and_then(StoredEvent::order).or(page.next).unwrap_or(stretch.end);
+        let edge = first.and_then(|event| event.order()).or(page.next).unwrap_or(stretch.end);
         let views = page.events.iter().map(EventView::read).collect::<Result<Vec<_>, _>>()?;
         let span = Span {
             known: if self.query.full_state { StateTree::EMPTY } else { stretch.known },
@@ -207,14 +209,14 @@ impl Gather<'_> {
     fn newest_gap(
         &self,
         room: &RoomView<'_>,
-        events: &[StoredEvent],
+        events: &[ClientEvent],
     ) -> Result<Option<usize>, StoreError> {
         for (index, event) in events.iter().enumerate().rev() {
             let view = EventView::read(event)?;
             if view.sender_is_of(&self.syncs().context.server_name) {
                 continue;
             }
-            let event = Event::read(event.clone())?;
+            let event = Event::read((**event).clone())?;
             for previous in &event.pdu.prev_events {
                 let previous = room.rows.event_by_id(previous)?;
                 if previous.is_none_or(|previous| previous.record.state_after.is_none()) {

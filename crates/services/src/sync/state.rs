@@ -11,10 +11,13 @@ use model::{
     state_tree::{NodeId, StateTree},
 };
 use ruma::UserId;
-use store::events::StoredEvent;
 
 use super::lazy::SentMembers;
-use crate::{client_event::EventView, filter::EventFilter, reader::RoomView};
+use crate::{
+    client_event::{ClientEvent, EventView},
+    filter::EventFilter,
+    reader::RoomView,
+};
 
 const MEMBER: &str = "m.room.member";
 
@@ -44,7 +47,7 @@ pub(super) fn events(
     span: &Span<'_>,
     filter: &EventFilter,
     sent: &SentMembers,
-) -> Result<Vec<StoredEvent>, StoreError> {
+) -> Result<Vec<ClientEvent>, StoreError> {
     if !filter.wants_room(&room.room_id) {
         return Ok(Vec::new());
     }

@@ -98,7 +98,9 @@ impl BareRoom {
         let record = EventRecord { redacted_by: Some(by), ..stored.record.clone() };
         let mut batch = self.context.batch();
         events::put(&mut batch, room, number, &record, &stored.pdu);
-        self.context.log.commit(batch, vec![Change::Nothing]).await.unwrap();
+        let event_id = event_id.to_string();
+        let altered = Change::EventAltered { room, event_id };
+        self.context.log.commit(batch, vec![altered]).await.unwrap();
     }
 
     async fn write(

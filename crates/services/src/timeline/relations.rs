@@ -10,13 +10,13 @@ use ruma::{EventId, OwnedEventId, OwnedRoomId};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use store::{
-    events::{Order, StoredEvent},
+    events::Order,
     relations::{self, Child, Relation, THREAD},
 };
 
 use super::{Direction, ReadError, Timelines, boundary, open, token};
 use crate::{
-    client_event::{EventFormat, EventView},
+    client_event::{ClientEvent, EventFormat, EventView},
     filter::EventFilter,
     reader::{Reader, RoomView},
 };
@@ -139,7 +139,7 @@ fn related(room: &RoomView<'_>, query: &RelationsQuery) -> Result<Related, ReadE
     })
 }
 
-fn retain_visible(room: &RoomView<'_>, events: &mut Vec<StoredEvent>) -> Result<(), StoreError> {
+fn retain_visible(room: &RoomView<'_>, events: &mut Vec<ClientEvent>) -> Result<(), StoreError> {
     let mut visible = Vec::with_capacity(events.len());
     for event in events.drain(..) {
         if event.record.redacted_by.is_none() && room.shows(&event, &EventFilter::default())? {
@@ -211,7 +211,7 @@ fn descendants(
         }
         next.truncate(VISITED_MAX);
         let events = room.stored_all(&next)?.into_iter();
-        level = events.filter_map(|event| event.record.event_id.try_into().ok()).collect();
+        level = events.filter_map(|event| event.record.event_id.as_str().try_into().ok()).collect();
     }
     Ok((found.into_values().collect(), depth))
 }
@@ -222,7 +222,7 @@ fn threads(room: &RoomView<'_>, query: &ThreadsQuery) -> Result<Threads, ReadErr
     let (snapshot, number) = (room.rows.snapshot, room.rows.room);
     let replies = relations::thread_replies(snapshot, number, before, REPLIES_MAX)?;
     let exhausted = replies.len() < REPLIES_MAX;
-    let mut roots: Vec<StoredEvent> = Vec::new();
+    let mut roots: Vec<ClientEvent> = Vec::new();
     let mut reached = None;
     for (order, root) in &replies {
         if roots.len() == limit {

@@ -25,7 +25,7 @@ use super::{
     is_news,
 };
 use crate::{
-    client_event::{EventFormat, EventView},
+    client_event::{ClientEvent, EventFormat},
     room_rows::RoomRows,
     threads,
 };
@@ -135,9 +135,10 @@ impl Unread {
         let Some(rule) = rule.filter(notifies) else { return Ok(None) };
         let Some(stored) = events::get(snapshot, room.room, number)? else { return Ok(None) };
         let thread = threads::of(&rows, &event.pdu)?;
+        let stored = ClientEvent::from(stored);
         Ok(Some(Notification {
             room_id: room.id.clone(),
-            event: EventView::read(&stored)?.to_json(&room.id, EventFormat::Sync, None),
+            event: stored.to_json(&room.id, EventFormat::Sync, None)?,
             actions: rule.actions().to_vec(),
             read: basis::is_read(&room.basis.empty(), &thread, order),
             ts_ms: event.pdu.origin_server_ts,

@@ -125,7 +125,7 @@ async fn events_that_are_not_accepted_are_never_seen() {
     let reader = reader("alice");
     let view = RoomView::open(&world.context, &snapshot, &reader, &room.id).unwrap().unwrap();
     let (_, number) = events::number(&snapshot, &ids[0]).unwrap().unwrap();
-    let mut event = view.stored(number).unwrap().unwrap();
+    let mut event = events::get(&snapshot, view.rows.room, number).unwrap().unwrap();
     for standing in [Standing::SoftFailed, Standing::Rejected, Standing::Outlier] {
         event.record.standing = standing;
         assert!(!view.oracle.sees(&event).unwrap(), "{standing:?}");

@@ -193,8 +193,9 @@ impl Draft<'_> {
             let Draft { drafted, .. } = self;
             events::prepend_to_timeline(&mut drafted.batch, drafted.room, order, number);
             let place = Place::At(Order(order, 0));
-            relations::put(&mut drafted.batch, drafted.room, number, place, pdu);
+            let parent = relations::put(&mut drafted.batch, drafted.room, number, place, pdu);
             drafted.head.next_backfill = drafted.head.next_backfill.min(order - 1);
+            self.note_alteration(parent);
         }
         Ok(number)
     }

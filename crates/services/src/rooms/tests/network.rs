@@ -19,6 +19,7 @@ use crate::{
     Context,
     identity::CurrentKey,
     log::Log,
+    recent::RecentEvents,
     rooms::{
         Rooms,
         public::{PublicRooms, Wanted},
@@ -59,11 +60,13 @@ impl Network {
             signing_key.key_id().to_string(),
             Base64::new(signing_key.public_key().to_vec()),
         );
+        let log = Arc::new(Log::open(store.clone()).unwrap());
         let rooms = Rooms::new(Context {
             server_name: server_name.clone(),
             signing_key: CurrentKey::new(signing_key),
             state_salt: [number; 16],
-            log: Arc::new(Log::open(store.clone()).unwrap()),
+            recent: RecentEvents::following(&log),
+            log,
             store,
             clock: Arc::new(ManualClock::default()),
             ids: Arc::new(SeededIds::new(u64::from(number))),

@@ -10,7 +10,7 @@ use model::{
 use ruma::{OwnedRoomId, OwnedUserId};
 use serde::Deserialize;
 use store::{
-    events::{Order, StoredEvent},
+    events::Order,
     memberships::{self, Kind},
 };
 
@@ -22,7 +22,7 @@ use super::{
     window::Window,
 };
 use crate::{
-    client_event::{EventFormat, EventView},
+    client_event::{ClientEvent, EventFormat, EventView},
     filter::EventFilter,
     reader::RoomView,
     sync::{stripped, summary},
@@ -75,7 +75,7 @@ impl Window<'_> {
             // What changed (a receipt, account data) is told by the extensions.
             return Ok(None);
         }
-        let edge = page.events.first().and_then(StoredEvent::order).or(page.next);
+        let edge = page.events.first().and_then(|event| event.order()).or(page.next);
         let mut shown = Room {
             initial: since.is_none(),
             unstable_expanded_timeline: more,
@@ -106,12 +106,12 @@ impl Window<'_> {
         let membership = memberships::get(self.rows, self.reader.user.localpart(), number)?;
         let leave = membership.and_then(|membership| membership.event);
         let leave = leave.map(|number| room.stored(number)).transpose()?.flatten();
-        let end = leave.as_ref().and_then(StoredEvent::order).map(token::after);
+        let end = leave.as_ref().and_then(|event| event.order()).map(token::after);
         let range = (token::after_position(before.until), end.unwrap_or(Order::MIN));
         let limit = before.details.timeline_limit.clamp(1, TIMELINE_MAX);
         let mut page = room.page(range, true, limit, &EventFilter::default())?;
         page.events.reverse();
-        let events: Vec<StoredEvent> = leave.into_iter().collect();
+        let events: Vec<ClientEvent> = leave.into_iter().collect();
         let shown = Room {
             timeline: room.render(&page.events, EventFormat::Sync)?,
             required_state: room.render_state(&events, EventFormat::Sync)?,
@@ -156,9 +156,9 @@ impl Window<'_> {
         &self,
         room: &RoomView<'_>,
         (known, root): (NodeId, NodeId),
-        timeline: &[StoredEvent],
+        timeline: &[ClientEvent],
         (details, before): (&Details, Option<&Details>),
-    ) -> Result<Vec<StoredEvent>, StoreError> {
+    ) -> Result<Vec<ClientEvent>, StoreError> {
         let mut numbers: BTreeSet<EventNumber> = BTreeSet::new();
         let me = self.reader.user.as_str();
         let is_required = |required: &BTreeSet<(String, String)>, event_type: &str, key: &str| {
@@ -205,7 +205,7 @@ impl Window<'_> {
     }
 
     /// How many events are new to everybody, and not part of a past that the device now sees.
-    fn live(&self, events: &[StoredEvent]) -> usize {
+    fn live(&self, events: &[ClientEvent]) -> usize {
         let Some(since) = self.told.since else { return 0 };
         let boundary = token::after_position(since.log);
         events.iter().filter(|event| event.order().is_some_and(|order| order >= boundary)).count()

@@ -61,14 +61,15 @@ use axum::{
 };
 use web::Routes;
 
-use crate::app::{App, Settings};
+use crate::app::App;
 
 /// Bytes of a request's body. Media is uploaded in streams and has a limit of its own; the largest
 /// bodies beside it are key backups.
 const BODY_BYTES_MAX: usize = 10 << 20;
 
-/// Everything under `/_matrix/client`, `/_matrix/media` and `/_synapse`.
-pub(crate) fn router(_settings: &Settings) -> Router<App> {
+/// Everything under `/_matrix/client`, `/_matrix/media` and `/_synapse`, of all homeservers: each
+/// request brings the [`App`] of the one that it is for, as an extension.
+pub(crate) fn router() -> Router {
     Routes::new()
         .merge(accounts())
         .merge(own_data())
@@ -77,7 +78,7 @@ pub(crate) fn router(_settings: &Settings) -> Router<App> {
         .merge(marks())
         .merge(reading())
         .merge(rooms())
-        .into_router()
+        .into_shared_router()
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
 }
 

@@ -3,8 +3,9 @@
 //! <https://spec.matrix.org/v1.19/server-server-api/#request-authentication>
 
 use axum::{
+    Extension,
     body::Body,
-    extract::{FromRequestParts, OriginalUri, Request, State},
+    extract::{FromRequestParts, OriginalUri, Request},
     middleware::Next,
     response::Response,
 };
@@ -79,7 +80,7 @@ pub enum NotAuthorised {
 /// Middleware: lets only requests pass that another server has signed, and tells the handler
 /// which.
 pub async fn authorise(
-    State(federation): State<Federation>,
+    Extension(federation): Extension<Federation>,
     request: Request,
     next: Next,
 ) -> Result<Response, Error> {

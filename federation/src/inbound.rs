@@ -1,7 +1,7 @@
 //! The route table of the Server-Server API: every path, spelled out.
 
 use axum::{
-    Router,
+    Extension, Router,
     extract::DefaultBodyLimit,
     middleware,
     routing::{get, post, put},
@@ -32,13 +32,18 @@ pub(crate) use events::now;
 /// Bytes of a request's body: a transaction of 50 events and 100 ephemeral data units fits well.
 const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// The API of any number of homeservers: each request brings the [`Federation`] of the one that it
+/// is for, as an extension.
+pub fn shared_router() -> Router {
+    open_to_all()
+        .merge(signed().behind(middleware::from_fn(authorise)))
+        .into_shared_router()
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+}
+
 /// The API of one homeserver.
 pub fn router(federation: Federation) -> Router {
-    open_to_all()
-        .merge(signed().behind(middleware::from_fn_with_state(federation.clone(), authorise)))
-        .into_router()
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .with_state(federation)
+    shared_router().layer(Extension(federation))
 }
 
 /// What anybody may ask.

@@ -2,8 +2,7 @@
 
 use std::{ops::Deref, sync::Arc};
 
-use axum::Router;
-use federation::{Federation, FederationSettings, inbound};
+use federation::{Federation, FederationSettings};
 use kv::{CommitError, HomeserverId, Store, StoreError};
 use model::signing_key::{InvalidKeyVersion, SigningKey};
 use ruma::OwnedServerName;
@@ -14,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use web::outbound::Outbound;
 
 use super::{Limits, Settings, Shared};
-use crate::{client, workers, workers::Supervisor};
+use crate::{workers, workers::Supervisor};
 
 /// What every handler of the client API works with: the homeserver that was asked.
 #[derive(Clone)]
@@ -36,8 +35,6 @@ pub(crate) struct Homeserver {
 #[derive(Clone)]
 pub(super) struct Open {
     pub(super) app: App,
-    pub(super) client: Router,
-    pub(super) federation: Router,
     workers: Supervisor,
 }
 
@@ -84,7 +81,7 @@ impl Open {
         let app = App(Arc::new(Homeserver {
             server_name: server_name.clone(),
             services,
-            federation: federation.clone(),
+            federation,
             settings: shared.settings.clone(),
             limits: shared.limits.clone(),
             outbound: shared.outbound.clone(),
@@ -92,12 +89,7 @@ impl Open {
         }));
         let workers = Supervisor::new(drain);
         workers::of_homeserver(&app, &workers);
-        Ok(Self {
-            client: client::router(&app.settings).with_state(app.clone()),
-            federation: inbound::router(federation),
-            app,
-            workers,
-        })
+        Ok(Self { app, workers })
     }
 
     /// Ends the workers, waits for them, and writes what is only in memory.

@@ -134,16 +134,6 @@ impl Homeservers {
         Ok(self.open(name).await?.map(|open| open.app))
     }
 
-    /// The client API of the homeserver of this name.
-    pub(super) async fn client(&self, name: &ServerName) -> Result<Option<Router>, OpenError> {
-        Ok(self.open(name).await?.map(|open| open.client))
-    }
-
-    /// The Server-Server API of the homeserver of this name.
-    pub(super) async fn federation(&self, name: &ServerName) -> Result<Option<Router>, OpenError> {
-        Ok(self.open(name).await?.map(|open| open.federation))
-    }
-
     /// Which homeserver a host name or a name in a TLS handshake means.
     pub(crate) fn named(&self, host: &str) -> Option<OwnedServerName> {
         let slots = self.slots.read();

@@ -14,6 +14,7 @@ use axum::{
     extract::{Request, State},
     response::{IntoResponse, Response},
 };
+use federation::inbound;
 use futures_util::FutureExt;
 use http::{
     HeaderMap, Method, StatusCode, Uri,
@@ -23,9 +24,9 @@ use ruma::{OwnedServerName, ServerName, api::federation::authentication::XMatrix
 use tower::ServiceExt;
 use web::{Error, Routes, cors};
 
-use super::{Homeservers, OpenError};
+use super::{App, Homeservers, OpenError};
 use crate::{
-    client::{versions, well_known},
+    client::{self, versions, well_known},
     http::{Origin, TrustedProxies, origin},
 };
 
@@ -44,7 +45,8 @@ pub(crate) fn router(homeservers: Arc<Homeservers>) -> Router {
         .at(server, axum::routing::get(well_known::discover_server))
         .into_router()
         .with_state(homeservers.clone());
-    let front = Arc::new(Front { homeservers, proxies, of_process });
+    let (client, federation) = (client::router(), inbound::shared_router());
+    let front = Arc::new(Front { homeservers, proxies, of_process, client, federation });
     Router::new().fallback(Front::serve).with_state(front)
 }
 
@@ -52,6 +54,8 @@ struct Front {
     homeservers: Arc<Homeservers>,
     proxies: TrustedProxies,
     of_process: Router,
+    client: Router,
+    federation: Router,
 }
 
 impl Front {
@@ -70,18 +74,40 @@ impl Front {
     async fn dispatch(&self, mut request: Request) -> Response {
         modernize(&mut request);
         if OF_PROCESS.contains(&request.uri().path()) {
-            return answer(Ok(Some(self.of_process.clone())), request).await;
+            return answer(self.of_process.clone(), request).await;
         }
-        let router = match choose(&self.homeservers, &request) {
-            Ok(Some(name)) if is_federation(&request) => self.homeservers.federation(&name).await,
-            Ok(Some(name)) => self.homeservers.client(&name).await,
+        let (router, found) = match choose(&self.homeservers, &request) {
+            Ok(Some(name)) if is_federation(&request) => {
+                (&self.federation, self.homeservers.get(&name).await)
+            }
+            Ok(Some(name)) => (&self.client, self.homeservers.get(&name).await),
             Ok(None) => {
                 let (method, uri) = (request.method().clone(), request.uri().clone());
-                return misdirected(&self.homeservers, &method, uri).await;
+                return self.misdirected(&method, uri).await;
             }
             Err(refusal) => return refusal.into_response(),
         };
-        answer(router, request).await
+        answer_of(found, router, request).await
+    }
+
+    /// What the Server-Server API of a homeserver that is not here answers: that it has no such
+    /// path, or no such method there. Nothing of the request is done.
+    async fn misdirected(&self, method: &Method, uri: Uri) -> Response {
+        let mut probe = Request::new(Body::empty());
+        *probe.method_mut() = Method::OPTIONS;
+        *probe.uri_mut() = uri;
+        let Some(any) = self.homeservers.only() else {
+            return Error::unrecognized().into_response();
+        };
+        let answer = answer_of(self.homeservers.get(&any).await, &self.federation, probe).await;
+        let allowed = answer.headers().get(ALLOW).and_then(|allowed| allowed.to_str().ok());
+        let is_allowed = allowed.is_none_or(|allowed| {
+            allowed.split(',').any(|allowed| allowed.trim() == method.as_str())
+        });
+        match answer.status() {
+            StatusCode::METHOD_NOT_ALLOWED if !is_allowed => answer,
+            _ => Error::unrecognized().into_response(),
+        }
     }
 }
 
@@ -112,13 +138,14 @@ fn named(homeservers: &Homeservers, origin: &Origin) -> Option<OwnedServerName> 
 /// The Server-Server API of whichever homeserver of this process the host header names: what they
 /// ask of each other comes this way.
 pub(super) fn siblings(homeservers: Weak<Homeservers>) -> Router {
+    let router = inbound::shared_router();
     Router::new().fallback(async move |request: Request| {
         let Some(homeservers) = homeservers.upgrade() else {
             return Error::unrecognized().into_response();
         };
         let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
         match host.and_then(|host| <&ServerName>::try_from(host).ok()) {
-            Some(name) => answer(homeservers.federation(name).await, request).await,
+            Some(name) => answer_of(homeservers.get(name).await, &router, request).await,
             None => Error::unrecognized().into_response(),
         }
     })
@@ -141,23 +168,6 @@ fn choose(homeservers: &Homeservers, request: &Request) -> Result<Option<OwnedSe
     Ok(Some(name))
 }
 
-/// What the Server-Server API of a homeserver that is not here answers: that it has no such path, or
-/// no such method there. Nothing of the request is done.
-async fn misdirected(homeservers: &Homeservers, method: &Method, uri: Uri) -> Response {
-    let Some(any) = homeservers.only() else { return Error::unrecognized().into_response() };
-    let mut probe = Request::new(Body::empty());
-    *probe.method_mut() = Method::OPTIONS;
-    *probe.uri_mut() = uri;
-    let answer = answer(homeservers.federation(&any).await, probe).await;
-    let allowed = answer.headers().get(ALLOW).and_then(|allowed| allowed.to_str().ok());
-    let is_allowed = allowed
-        .is_none_or(|allowed| allowed.split(',').any(|allowed| allowed.trim() == method.as_str()));
-    match answer.status() {
-        StatusCode::METHOD_NOT_ALLOWED if !is_allowed => answer,
-        _ => Error::unrecognized().into_response(),
-    }
-}
-
 /// The endpoints that older clients call under `r0` are those of `v3`: only the name of the version
 /// changed (Matrix 1.1).
 fn modernize(request: &mut Request) {
@@ -168,16 +178,29 @@ fn modernize(request: &mut Request) {
     }
 }
 
-async fn answer(router: Result<Option<Router>, OpenError>, request: Request) -> Response {
-    match router {
-        Ok(Some(router)) => match AssertUnwindSafe(router.oneshot(request)).catch_unwind().await {
-            Ok(Ok(response)) => response,
-            Ok(Err(never)) => match never {},
-            // A handler that panics answers, and hurts nobody else.
-            Err(_) => Error::internal("a handler panicked").into_response(),
-        },
+/// What the homeserver answers, if it is there.
+async fn answer_of(
+    found: Result<Option<App>, OpenError>,
+    router: &Router,
+    mut request: Request,
+) -> Response {
+    match found {
+        Ok(Some(app)) => {
+            request.extensions_mut().insert(app.federation.clone());
+            request.extensions_mut().insert(app);
+            answer(router.clone(), request).await
+        }
         Ok(None) => Error::unrecognized().into_response(),
         Err(error) => unavailable(error).into_response(),
+    }
+}
+
+async fn answer(router: Router, request: Request) -> Response {
+    match AssertUnwindSafe(router.oneshot(request)).catch_unwind().await {
+        Ok(Ok(response)) => response,
+        Ok(Err(never)) => match never {},
+        // A handler that panics answers, and hurts nobody else.
+        Err(_) => Error::internal("a handler panicked").into_response(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Requests that are not what they were when they were signed.
 
-use axum::{Router, middleware, routing::any};
+use axum::{Extension, Router, middleware, routing::any};
 use bytes::Bytes;
 use http::{HeaderValue, Request, StatusCode, header::AUTHORIZATION};
 use http_body_util::BodyExt;
@@ -42,7 +42,8 @@ impl Pair {
     async fn ask(&self, request: Request<Bytes>) -> Result<String, (StatusCode, String)> {
         let router = Router::new()
             .fallback(any(async |remote: RemoteServer| remote.name().to_string()))
-            .layer(middleware::from_fn_with_state(self.b.clone(), authorise));
+            .layer(middleware::from_fn(authorise))
+            .layer(Extension(self.b.clone()));
         let answer = router.oneshot(request.map(axum::body::Body::from)).await.unwrap();
         let status = answer.status();
         let body = answer.into_body().collect().await.unwrap().to_bytes();

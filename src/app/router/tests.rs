@@ -112,6 +112,6 @@ async fn one_address_of_another_server_may_not_ask_without_end() {
 #[tokio::test]
 async fn a_handler_that_panics_answers() {
     let router = axum::Router::new().fallback(async || -> () { panic!("clumsy") });
-    let response = super::answer(Ok(Some(router)), get("/", "acme.example")).await;
+    let response = super::answer(router, get("/", "acme.example")).await;
     assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
 }

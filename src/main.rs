@@ -10,6 +10,7 @@ mod http;
 mod serve;
 #[cfg(test)]
 mod testing;
+mod text;
 #[cfg(test)]
 mod tidy;
 mod workers;

@@ -1,9 +1,15 @@
 //! The life of the process: open, listen, serve, drain.
 
-use std::{io, io::IsTerminal, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{
+    io, io::IsTerminal, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc,
+    time::Duration,
+};
 
 use model::{clock::SystemClock, ids::SystemIds};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::sleep,
+};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
@@ -13,8 +19,12 @@ use crate::{
     config::{Config, ConfigError},
     demo::DemoError,
     http::{ListenError, Listeners, QUIET_TIME},
+    text,
     workers::{self, Supervisor},
 };
+
+/// How long what all workers do at first is a part of the start.
+const FIRST_STEPS_TIME: Duration = Duration::from_secs(1);
 
 /// Why the process could not do what it was started for.
 #[derive(Debug, thiserror::Error)]
@@ -124,7 +134,7 @@ async fn open(config: Config) -> Result<Arc<Homeservers>, RunError> {
 }
 
 /// Opens all homeservers, one after the other, so that their workers run; those that are asked for
-/// meanwhile are open sooner.
+/// meanwhile are open sooner. Then the start is over.
 async fn wake(homeservers: Arc<Homeservers>, drain: CancellationToken) {
     for name in homeservers.names() {
         if drain.is_cancelled() {
@@ -133,6 +143,10 @@ async fn wake(homeservers: Arc<Homeservers>, drain: CancellationToken) {
         if let Err(error) = homeservers.get(&name).await {
             tracing::error!(homeserver = %name, %error, "it cannot be opened");
         }
+    }
+    let _ = drain.run_until_cancelled(sleep(FIRST_STEPS_TIME)).await;
+    if let Err(error) = text::give_back() {
+        tracing::debug!(%error, "the text of the start stays in memory");
     }
 }
 

@@ -40,7 +40,7 @@ const USERS_MAX: usize = 100_000;
 /// Bytes of a status message.
 pub const STATUS_BYTES_MAX: usize = 2_048;
 /// Changes that wait for the federation sender; a change that is lost is overtaken by the next.
-const OUTBOUND_MAX: usize = 1_024;
+const OUTBOUND_MAX: usize = 256;
 
 /// How a user is there.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -32,7 +32,7 @@ pub const TYPING_TIME_MS_MAX: u64 = 2 * 60 * 1000;
 /// How long a user of another server types: servers do not say, and repeat it before this is over.
 const REMOTE_TYPING_TIME_MS: u64 = 30 * 1000;
 /// Changes that wait for the federation sender; a change that is lost is only a missed notice.
-const OUTBOUND_MAX: usize = 1_024;
+const OUTBOUND_MAX: usize = 256;
 /// Users of one room who type at the same time.
 const TYPISTS_MAX: usize = 1_000;
 

@@ -4,6 +4,7 @@
 //! its signature. Where there is only one homeserver, clients that know it by any name reach it.
 
 use std::{
+    convert::identity,
     panic::AssertUnwindSafe,
     sync::{Arc, Weak},
 };
@@ -14,7 +15,7 @@ use axum::{
     extract::{Request, State},
     response::{IntoResponse, Response},
 };
-use federation::inbound;
+use federation::{Federation, inbound};
 use futures_util::FutureExt;
 use http::{
     HeaderMap, Method, StatusCode, Uri,
@@ -76,18 +77,25 @@ impl Front {
         if OF_PROCESS.contains(&request.uri().path()) {
             return answer(self.of_process.clone(), request).await;
         }
-        let (router, found) = match choose(&self.homeservers, &request) {
+        match choose(&self.homeservers, &request) {
             Ok(Some(name)) if is_federation(&request) => {
-                (&self.federation, self.homeservers.get(&name).await)
+                answer_of(
+                    self.homeservers.get(&name).await,
+                    of_federation,
+                    &self.federation,
+                    request,
+                )
+                .await
             }
-            Ok(Some(name)) => (&self.client, self.homeservers.get(&name).await),
+            Ok(Some(name)) => {
+                answer_of(self.homeservers.get(&name).await, identity, &self.client, request).await
+            }
             Ok(None) => {
                 let (method, uri) = (request.method().clone(), request.uri().clone());
-                return self.misdirected(&method, uri).await;
+                self.misdirected(&method, uri).await
             }
-            Err(refusal) => return refusal.into_response(),
-        };
-        answer_of(found, router, request).await
+            Err(refusal) => refusal.into_response(),
+        }
     }
 
     /// What the Server-Server API of a homeserver that is not here answers: that it has no such
@@ -99,7 +107,8 @@ impl Front {
         let Some(any) = self.homeservers.only() else {
             return Error::unrecognized().into_response();
         };
-        let answer = answer_of(self.homeservers.get(&any).await, &self.federation, probe).await;
+        let found = self.homeservers.get(&any).await;
+        let answer = answer_of(found, of_federation, &self.federation, probe).await;
         let allowed = answer.headers().get(ALLOW).and_then(|allowed| allowed.to_str().ok());
         let is_allowed = allowed.is_none_or(|allowed| {
             allowed.split(',').any(|allowed| allowed.trim() == method.as_str())
@@ -145,7 +154,9 @@ pub(super) fn siblings(homeservers: Weak<Homeservers>) -> Router {
         };
         let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
         match host.and_then(|host| <&ServerName>::try_from(host).ok()) {
-            Some(name) => answer_of(homeservers.get(name).await, &router, request).await,
+            Some(name) => {
+                answer_of(homeservers.get(name).await, of_federation, &router, request).await
+            }
             None => Error::unrecognized().into_response(),
         }
     })
@@ -178,21 +189,25 @@ fn modernize(request: &mut Request) {
     }
 }
 
-/// What the homeserver answers, if it is there.
-async fn answer_of(
+/// What the homeserver answers, if it is there: `state` is what the handlers of the API work with.
+async fn answer_of<S: Clone + Send + Sync + 'static>(
     found: Result<Option<App>, OpenError>,
+    state: fn(App) -> S,
     router: &Router,
     mut request: Request,
 ) -> Response {
     match found {
         Ok(Some(app)) => {
-            request.extensions_mut().insert(app.federation.clone());
-            request.extensions_mut().insert(app);
+            request.extensions_mut().insert(state(app));
             answer(router.clone(), request).await
         }
         Ok(None) => Error::unrecognized().into_response(),
         Err(error) => unavailable(error).into_response(),
     }
+}
+
+fn of_federation(app: App) -> Federation {
+    app.federation.clone()
 }
 
 async fn answer(router: Router, request: Request) -> Response {

@@ -31,7 +31,7 @@ use services::{
         Room, Rooms, WriteError,
         receive::{
             Patience, ReceiveError,
-            present::{Answered, Newcomer, Taken, Waiting as Row},
+            present::{Answered, Checked, Newcomer, Taken, Waiting as Row},
         },
         remote::RemoteError,
     },
@@ -198,7 +198,9 @@ impl Intake {
             let fate = self.go(room, bell, progress, (&key, &waiting)).await;
             let over = match fate {
                 Ok(Fate::NotNow) => Err(TakeError::NotNow),
-                Ok(fate) if waiting.is_over(fate) => self.forget(vec![key.clone()]).await,
+                Ok(fate) if waiting.is_over(fate) => {
+                    self.forget(vec![key.clone()]).await.map(|()| fate)
+                }
                 Ok(_) => {
                     waiting.postpone();
                     progress.waiting.insert(key, waiting);
@@ -206,12 +208,15 @@ impl Intake {
                 }
                 Err(error) => Err(error),
             };
-            if over.is_err() {
-                progress.waiting.insert(key, waiting);
-                return over;
+            match over {
+                // It may have brought what the next ones stand on.
+                Ok(Fate::Taken) => self.take_waiting(progress).await?,
+                Ok(_) => {}
+                Err(error) => {
+                    progress.waiting.insert(key, waiting);
+                    return Err(error);
+                }
             }
-            // It may have brought what the next ones stand on.
-            self.take_waiting(progress).await?;
         }
         Ok(())
     }
@@ -231,9 +236,11 @@ impl Intake {
                 return Ok(fate);
             }
             let beside = pin!(async {
-                self.take_pages(room, progress).await?;
-                let left = self.take_here(vec![(key.clone(), waiting.staged.clone())]).await?;
-                Ok::<_, TakeError>(left.is_empty())
+                if !self.take_pages(room, progress).await? {
+                    return Ok::<_, TakeError>(false);
+                }
+                let page = self.take_here(vec![(key.clone(), waiting.staged.clone())]).await?;
+                Ok(page.left.is_empty())
             });
             // Both go on: the errand may hold what the other needs.
             match select(errand.as_mut(), beside).await {
@@ -243,20 +250,27 @@ impl Intake {
                 }
                 Either::Right((is_taken, _)) => {
                     if is_taken? {
-                        return Ok(Fate::Decided);
+                        return Ok(Fate::Taken);
                     }
                 }
             }
         }
     }
 
-    /// Takes in everything that came and was not looked at yet.
-    async fn take_pages(&self, room: RoomNumber, progress: &mut Progress) -> Result<(), TakeError> {
+    /// Takes in everything that came and was not looked at yet; says whether anything was taken in.
+    async fn take_pages(
+        &self,
+        room: RoomNumber,
+        progress: &mut Progress,
+    ) -> Result<bool, TakeError> {
+        let mut takes_any = false;
         loop {
             let page = staged::of_room(&self.context, room, progress.tried.clone(), PAGE_EVENTS);
             let page = page.await?;
-            let Some(last) = page.last().map(|(key, _)| key.clone()) else { return Ok(()) };
-            for (key, staged) in self.take_here(page).await? {
+            let Some(last) = page.last().map(|(key, _)| key.clone()) else { return Ok(takes_any) };
+            let page = self.take_here(page).await?;
+            takes_any |= page.takes_any;
+            for (key, staged) in page.left {
                 if !progress.is_full() {
                     progress.waiting.insert(key, Waiting::new(staged));
                     continue;
@@ -277,7 +291,7 @@ impl Intake {
         let some: Vec<_> =
             some.map(|(key, waiting)| (key.clone(), waiting.staged.clone())).collect();
         let tried: Vec<_> = some.iter().map(|(key, _)| key.clone()).collect();
-        let left = self.take_here(some).await?;
+        let left = self.take_here(some).await?.left;
         for key in tried {
             if left.iter().all(|(waits, _)| *waits != key) {
                 progress.waiting.remove(&key);
@@ -286,44 +300,44 @@ impl Intake {
         Ok(())
     }
 
-    /// Takes in those of these events of one room that stand on nothing that is missing; gives back
-    /// the others.
-    async fn take_here(
-        &self,
-        rows: Vec<(StagedKey, Staged)>,
-    ) -> Result<Vec<(StagedKey, Staged)>, TakeError> {
-        let Some((_, first)) = rows.first() else { return Ok(rows) };
+    /// Takes in those of these events of one room that stand on nothing that is missing.
+    async fn take_here(&self, rows: Vec<(StagedKey, Staged)>) -> Result<Page, TakeError> {
+        let Some((_, first)) = rows.first() else { return Ok(Page::default()) };
         let found = match RoomId::parse(&first.room_id) {
             Ok(room_id) => self.rooms.find(&room_id).await,
             Err(_) => Ok(None),
         };
-        let (keys, rows): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
         let room = match found {
             Ok(Some(room)) => room,
             Ok(None) => {
-                self.forget(keys).await?;
-                return Ok(Vec::new());
+                self.forget(rows.into_iter().map(|(key, _)| key).collect()).await?;
+                return Ok(Page::default());
             }
             Err(error) if fate_of(&error) == Fate::NotNow => return Err(TakeError::NotNow),
-            Err(_) => return Ok(keys.into_iter().zip(rows).collect()),
+            Err(_) => return Ok(Page { left: rows, takes_any: false }),
         };
         // They are never closed.
         let _turn = self.turns.acquire().await;
+        let (keys, rows): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
         let read = self.remote.read_at_hand(&room, rows).await;
-        let (checked, rows): (Vec<_>, Vec<_>) =
-            read.into_iter().map(|read| (read.checked, read.row)).unzip();
-        let newcomers = checked
-            .into_iter()
-            .zip(&keys)
-            .map(|(checked, key)| Newcomer { checked, waiting: Row::Already(key.clone()) });
+        let newcomers = read.iter().zip(&keys).map(|(read, key)| Newcomer {
+            checked: read.checked.clone(),
+            waiting: Row::Already(key.clone()),
+        });
         let decided = match self.rooms.receive_waiting(&room, newcomers.collect()).await {
             Ok(decided) => decided,
             Err(error) if fate_of(&error) == Fate::NotNow => return Err(TakeError::NotNow),
             // One of them cannot be judged: which, is seen when each is judged alone.
             Err(_) => vec![false; keys.len()],
         };
-        let rows = keys.into_iter().zip(rows).zip(decided);
-        Ok(rows.filter(|(_, decided)| !decided).map(|(row, _)| row).collect())
+        let mut page = Page::default();
+        for ((key, read), is_decided) in keys.into_iter().zip(read).zip(decided) {
+            match is_decided {
+                true => page.takes_any |= matches!(read.checked, Checked::Authentic(_)),
+                false => page.left.push((key, read.row)),
+            }
+        }
+        Ok(page)
     }
 
     async fn forget(&self, done: Vec<StagedKey>) -> Result<(), TakeError> {
@@ -335,29 +349,29 @@ impl Intake {
         let (Ok(room_id), Ok(origin)) =
             (RoomId::parse(&staged.room_id), ServerName::parse(&staged.origin))
         else {
-            return Fate::Decided;
+            return Fate::Dropped;
         };
         // In this order: who waits for the errands of his server takes nothing from the others.
         let _of_server = self.errands_of.permit(&origin).await;
         let _of_all = self.errands.acquire().await;
         let room = match self.rooms.find(&room_id).await {
             Ok(Some(room)) => room,
-            Ok(None) => return Fate::Decided,
+            Ok(None) => return Fate::Dropped,
             Err(error) => return fate_of(&error),
         };
         let event = match self.remote.verify_event(staged.json.as_bytes(), room.version).await {
             Ok(event) => event,
             Err(RemoteError::NoKeys) => return Fate::Unhelped,
-            Err(_) => return Fate::Decided,
+            Err(_) => return Fate::Dropped,
         };
         if event.room_id != room.id {
-            return Fate::Decided;
+            return Fate::Dropped;
         }
         let event_id = event.event_id.clone();
         match self.rooms.receive(&room, &origin, event, patience).await {
             Ok(received) => {
                 tracing::debug!(%event_id, %origin, ?received, "event");
-                Fate::Decided
+                Fate::Taken
             }
             Err(error) => {
                 tracing::info!(%event_id, %origin, %error, "event not taken in");
@@ -369,6 +383,15 @@ impl Intake {
             }
         }
     }
+}
+
+/// What became of events that wait for one room.
+#[derive(Default)]
+struct Page {
+    /// Those for which others have to be asked.
+    left: Vec<(StagedKey, Staged)>,
+    /// Some of the others were taken in, not dropped.
+    takes_any: bool,
 }
 
 /// Why a room's worker pauses.
@@ -394,6 +417,6 @@ fn fate_of(error: &WriteError) -> Fate {
         | WriteError::BadContent(_)
         | WriteError::Build(_)
         | WriteError::Unresolvable(_)
-        | WriteError::NeedsRows => Fate::Decided,
+        | WriteError::NeedsRows => Fate::Dropped,
     }
 }

@@ -22,8 +22,10 @@ const WAITING_MAX: usize = 500;
 /// What became of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// It was taken in, or never will be.
-    Decided,
+    /// It was taken in, or was there before.
+    Taken,
+    /// It never will be taken in.
+    Dropped,
     /// Another server was needed and did not help.
     Unhelped,
     /// Nobody who was asked has what it follows: not yet, or never.
@@ -64,7 +66,7 @@ impl Waiting {
     /// Whether it is not tried again after an attempt that ended so.
     pub(super) fn is_over(&self, fate: Fate) -> bool {
         match fate {
-            Fate::Decided => true,
+            Fate::Taken | Fate::Dropped => true,
             Fate::Unhelped => self.attempts == ATTEMPTS_MAX,
             Fate::Withheld => self.attempts >= STRICT_ATTEMPTS,
             Fate::NotNow => false,

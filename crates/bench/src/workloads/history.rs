@@ -55,7 +55,7 @@ async fn run(bench: Bench) -> Vec<Figure> {
     }
     let empty = compacted(&bench, &mut server).await;
     let sizes = if bench.is_kontor() {
-        bench.sizes(&[150, 300], &[5_000, 20_000], &[10_000, 50_000, 100_000, 200_000])
+        bench.sizes(&[150, 300], &[5_000, 20_000], &[10_000, 100_000, 1_000_000])
     } else {
         bench.sizes(&[150, 300], &[500, 1_000], &[500, 1_000, 2_000])
     };

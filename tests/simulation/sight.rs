@@ -71,8 +71,8 @@ async fn shown(running: &Running, user: &OwnedUserId, library: &Library) -> BTre
         };
         let timelines = &running.federation.services.timelines;
         let Ok(page) = timelines.messages(reader.clone(), query).await else { break };
-        for event in &page.chunk {
-            let event: Value = serde_json::from_str(event.get()).expect("JSON");
+        let chunk: Vec<Value> = serde_json::from_str(page.chunk.get()).expect("JSON");
+        for event in chunk {
             events.insert(event["event_id"].as_str().expect("an id").try_into().expect("an id"));
         }
         if page.end.is_none() || page.end == from {

@@ -15,7 +15,7 @@ mod object;
 mod tests;
 
 pub use cut::{CutObject, Json, Members, NotCut};
-pub use object::{BegunObject, RawObject};
+pub use object::{BegunObject, RawArray, RawObject};
 
 /// Why some bytes are not an object in the JSON that Matrix hashes and signs: broken syntax, a
 /// float, an integer beyond 2^53 - 1, too deep nesting, or something that is not an object.

@@ -10,7 +10,7 @@ use std::{
 
 use kv::StoreError;
 use model::{
-    canonical_json::{BegunObject, CutObject, Json, RawObject},
+    canonical_json::{BegunObject, CutObject, Json, RawArray, RawObject},
     room_version::RoomVersion,
 };
 use ruma::{EventId, RoomId, ServerName, UserId};
@@ -131,6 +131,25 @@ impl ClientEvent {
             unsigned.put(&mut event);
         }
         Ok(event.finish())
+    }
+
+    /// [`to_json`](Self::to_json) in its full format, at the end of a list.
+    pub(crate) fn put_into(
+        &self,
+        list: &mut RawArray,
+        room_id: &RoomId,
+        unsigned: &Unsigned<'_>,
+    ) -> Result<(), StoreError> {
+        list.push(&self.shown()?.body, |event| {
+            event.put_string("room_id", room_id.as_str());
+            unsigned.put(event);
+        });
+        Ok(())
+    }
+
+    /// About how many bytes its JSON has.
+    pub(crate) fn json_bytes(&self) -> Result<usize, StoreError> {
+        Ok(self.shown()?.body.bytes() + ADDED_BYTES)
     }
 
     /// About how much memory it takes, in bytes.

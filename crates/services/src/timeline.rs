@@ -64,7 +64,8 @@ pub struct Messages {
     pub start: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end: Option<String>,
-    pub chunk: Vec<Box<RawValue>>,
+    /// A list of events.
+    pub chunk: Box<RawValue>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub state: Vec<Box<RawValue>>,
     /// Whether the walk came to the oldest event that this homeserver has, and it is not the
@@ -214,7 +215,7 @@ fn messages(
     Ok(Messages {
         start: token::format(start),
         end: end.map(token::format),
-        chunk: room.render(&page.events, EventFormat::Full)?,
+        chunk: room.render_list(&page.events)?,
         state: room.senders(&page.events, &query.filter)?,
         has_gap,
     })

@@ -51,11 +51,15 @@ impl RawObject {
         BegunObject(self.0.into())
     }
 
-    pub fn finish(mut self) -> Box<RawValue> {
+    fn close(&mut self) {
         if self.0.is_empty() {
             self.0.push(b'{');
         }
         self.0.push(b'}');
+    }
+
+    pub fn finish(mut self) -> Box<RawValue> {
+        self.close();
         // Only text was put in. A copy of the right size costs less than making the buffer fit.
         let text = std::str::from_utf8(&self.0).unwrap_or_else(|error| panic!("{error}"));
         into_raw(text.to_owned())
@@ -73,6 +77,36 @@ impl RawObject {
     }
 }
 
+/// An array that is being written, object by object.
+pub struct RawArray(Vec<u8>);
+
+impl RawArray {
+    /// An empty array; `capacity`: about how many bytes it will have.
+    pub fn with_capacity(capacity: usize) -> Self {
+        Self(Vec::with_capacity(capacity))
+    }
+
+    /// An object that begins so, and the members that `rest` adds.
+    pub fn push(&mut self, begun: &BegunObject, rest: impl FnOnce(&mut RawObject)) {
+        self.0.push(if self.0.is_empty() { b'[' } else { b',' });
+        self.0.extend_from_slice(&begun.0);
+        // The object goes on where the array ends.
+        let mut object = RawObject(std::mem::take(&mut self.0));
+        rest(&mut object);
+        object.close();
+        self.0 = object.0;
+    }
+
+    pub fn finish(mut self) -> Box<RawValue> {
+        if self.0.is_empty() {
+            self.0.push(b'[');
+        }
+        self.0.push(b']');
+        // Only text was put in.
+        into_raw(String::from_utf8(self.0).unwrap_or_else(|error| panic!("{error}")))
+    }
+}
+
 /// The beginning of an object.
 #[derive(Debug)]
 pub struct BegunObject(Box<[u8]>);
@@ -83,6 +117,10 @@ impl BegunObject {
         let mut object = Vec::with_capacity(self.0.len() + more);
         object.extend_from_slice(&self.0);
         RawObject(object)
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.0.len()
     }
 }
 

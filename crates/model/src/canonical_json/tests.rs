@@ -153,7 +153,44 @@ fn an_object_of_pieces_is_what_they_say() {
     assert_eq!(object.finish().get(), r#"{"content":{"a":[]},"sender":"\"quoted\"","age":5}"#);
 }
 
+#[test]
+fn an_object_inside_an_object_has_members_of_its_own() {
+    let mut object = RawObject::with_capacity(64);
+    object.begin("empty");
+    object.end();
+    object.begin("unsigned");
+    object.put_value("age", &5);
+    object.put_string("membership", "join");
+    object.end();
+    object.put_string("type", "x");
+    let expected = r#"{"empty":{},"unsigned":{"age":5,"membership":"join"},"type":"x"}"#;
+    assert_eq!(object.finish().get(), expected);
+}
+
+#[test]
+fn a_begun_object_is_gone_on_with_as_often_as_one_likes() {
+    let mut begun = RawObject::with_capacity(64);
+    begun.put_string("a", "{");
+    let begun = begun.pause();
+    let mut list = RawArray::with_capacity(64);
+    list.push(&begun, |object| object.put_value("b", &1));
+    list.push(&begun, |_| {});
+    assert_eq!(list.finish().get(), r#"[{"a":"{","b":1},{"a":"{"}]"#);
+    assert_eq!(begun.resume(0).finish().get(), r#"{"a":"{"}"#);
+    assert_eq!(RawArray::with_capacity(0).finish().get(), "[]");
+}
+
 proptest! {
+    #[test]
+    fn members_that_were_looked_up_once_are_those_of_the_object(object in any_object()) {
+        let keys = ["", "a", "b"];
+        let cut = CutObject::of(to_bytes(&object).into(), keys).unwrap();
+        for (key, value) in keys.into_iter().zip(cut.members()) {
+            let value = value.map(|value| serde_json::from_str(value.get()).unwrap());
+            prop_assert_eq!(value.as_ref(), object.get(key));
+        }
+    }
+
     #[test]
     fn every_object_is_cut_as_a_parser_reads_it(object in any_object()) {
         let json = String::from_utf8(to_bytes(&object)).unwrap();

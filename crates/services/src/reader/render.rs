@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use kv::StoreError;
-use model::{EventNumber, membership::Membership};
+use model::{EventNumber, canonical_json::RawArray, membership::Membership};
 use serde_json::value::RawValue;
 
 use super::RoomView;
@@ -35,6 +35,19 @@ impl RoomView<'_> {
         shown.collect()
     }
 
+    /// [`render`](Self::render) in the full format, as one piece of JSON.
+    pub fn render_list(&self, events: &[ClientEvent]) -> Result<Box<RawValue>, StoreError> {
+        let beside = self.beside(events)?;
+        let bytes = events.iter().map(ClientEvent::json_bytes).sum::<Result<usize, _>>()?;
+        let mut list = RawArray::with_capacity(bytes);
+        for event in events {
+            let membership = self.oracle.membership_at(event)?;
+            let unsigned = self.unsigned(event, EventFormat::Full, membership, &beside)?;
+            event.put_into(&mut list, &self.room_id, &unsigned)?;
+        }
+        Ok(list.finish())
+    }
+
     /// Events of the room's state, which are shown without their history: what they replaced, what
     /// relates to them, and what the reader was to the room then ("they MAY omit it if necessary
     /// (for example, if calculating the value is expensive"): each stands on a state of its own).
@@ -58,24 +71,34 @@ impl RoomView<'_> {
         if format == EventFormat::Federation {
             return event.to_json(&self.room_id, format, None);
         }
-        let number = event.number;
+        let unsigned = self.unsigned(event, format, membership, beside)?;
+        event.to_json(&self.room_id, format, Some(&unsigned))
+    }
+
+    fn unsigned<'e>(
+        &self,
+        event: &'e ClientEvent,
+        format: EventFormat,
+        membership: Option<Membership>,
+        beside: &Beside,
+    ) -> Result<Unsigned<'e>, StoreError> {
         let mut unsigned = Unsigned {
             age: Some(self.now_ms.saturating_sub(event.origin_server_ts()?)),
             membership: membership.map(membership_word),
             transaction_id: self.transaction_id(event)?,
             ..Unsigned::default()
         };
-        if let Some(replaced) = beside.replaced.get(&number) {
+        if let Some(replaced) = beside.replaced.get(&event.number) {
             let replaced = EventView::read(replaced)?;
             unsigned.replaces_state = Some(replaced.event_id().to_owned());
             unsigned.prev_content = Some(replaced.content.to_raw());
             unsigned.prev_sender = Some(replaced.sender.into_owned());
         }
-        if let Some(redaction) = beside.redactions.get(&number) {
+        if let Some(redaction) = beside.redactions.get(&event.number) {
             unsigned.redacted_because = Some(redaction.to_json(&self.room_id, format, None)?);
         }
-        unsigned.relations = beside.bundles.get(&number).cloned();
-        event.to_json(&self.room_id, format, Some(&unsigned))
+        unsigned.relations = beside.bundles.get(&event.number).cloned();
+        Ok(unsigned)
     }
 
     /// The transaction id of an event, for the device that sent it and no other.

@@ -19,12 +19,12 @@ fn json(raw: &RawValue) -> Value {
 }
 
 /// What the messages of a page say; their types if they say nothing.
-fn bodies(chunk: &[Box<RawValue>]) -> Vec<String> {
-    let body = |event: Value| {
+fn bodies(chunk: &impl Serialize) -> Vec<String> {
+    let body = |event: &Value| {
         let text = event["content"]["body"].as_str().or(event["type"].as_str());
         text.unwrap().to_owned()
     };
-    chunk.iter().map(|event| body(json(event))).collect()
+    serde_json::to_value(chunk).unwrap().as_array().unwrap().iter().map(body).collect()
 }
 
 async fn talk(count: usize) -> (World, Room, Timelines) {

@@ -61,8 +61,6 @@ use axum::{
 };
 use web::Routes;
 
-use crate::app::App;
-
 /// Bytes of a request's body. Media is uploaded in streams and has a limit of its own; the largest
 /// bodies beside it are key backups.
 const BODY_BYTES_MAX: usize = 10 << 20;
@@ -78,13 +76,13 @@ pub(crate) fn router() -> Router {
         .merge(marks())
         .merge(reading())
         .merge(rooms())
-        .into_shared_router()
+        .into_router()
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
 }
 
 /// Accounts, sessions and devices.
 #[rustfmt::skip]
-fn accounts() -> Routes<App> {
+fn accounts() -> Routes {
     Routes::new()
         .at("/_matrix/client/v3/register", post(register::register))
         .at("/_matrix/client/v3/register/available", get(register::get_username_availability))
@@ -120,7 +118,7 @@ fn accounts() -> Routes<App> {
 
 /// What a user shows of himself, and what his clients keep for him.
 #[rustfmt::skip]
-fn own_data() -> Routes<App> {
+fn own_data() -> Routes {
     Routes::new()
         .at("/_matrix/client/v3/profile/{userId}", get(profile::get_profile))
         .at("/_matrix/client/v3/profile/{userId}/{keyName}", get(profile::get_profile_field).put(profile::set_profile_field).delete(profile::delete_profile_field))
@@ -152,7 +150,7 @@ fn own_data() -> Routes<App> {
 
 /// What a user reads of rooms.
 #[rustfmt::skip]
-fn reading() -> Routes<App> {
+fn reading() -> Routes {
     Routes::new()
         .at("/_matrix/client/v3/sync", get(sync::sync_events))
         .at("/_matrix/client/unstable/org.matrix.simplified_msc3575/sync", post(sliding_sync::sync_events))
@@ -177,7 +175,7 @@ fn reading() -> Routes<App> {
 
 /// What changes rooms, and how rooms are found.
 #[rustfmt::skip]
-fn rooms() -> Routes<App> {
+fn rooms() -> Routes {
     Routes::new()
         .at("/_matrix/client/v3/createRoom", post(create_room::create_room))
         .at("/_matrix/client/v3/rooms/{roomId}/upgrade", post(upgrade::upgrade_room))
@@ -200,7 +198,7 @@ fn rooms() -> Routes<App> {
 
 /// End-to-end keys, their backups, and messages from device to device.
 #[rustfmt::skip]
-fn encryption() -> Routes<App> {
+fn encryption() -> Routes {
     Routes::new()
         .at("/_matrix/client/v3/keys/upload", post(keys::upload_keys))
         .at("/_matrix/client/v3/keys/query", post(keys::get_keys))
@@ -218,7 +216,7 @@ fn encryption() -> Routes<App> {
 
 /// Files.
 #[rustfmt::skip]
-fn media() -> Routes<App> {
+fn media() -> Routes {
     Routes::new()
         .at_each(&["/_matrix/client/v1/media/config", "/_matrix/media/v3/config"], get(media::get_media_config))
         .at_each(&["/_matrix/client/v1/media/preview_url", "/_matrix/media/v3/preview_url"], get(preview::get_media_preview))
@@ -235,7 +233,7 @@ fn media() -> Routes<App> {
 
 /// How far users have read, and who is typing.
 #[rustfmt::skip]
-fn marks() -> Routes<App> {
+fn marks() -> Routes {
     Routes::new()
         .at("/_matrix/client/v3/rooms/{roomId}/receipt/{receiptType}/{eventId}", post(receipt::create_receipt))
         .at("/_matrix/client/v3/rooms/{roomId}/read_markers", post(read_markers::set_read_marker))

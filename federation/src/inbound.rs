@@ -34,21 +34,21 @@ const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// The API of any number of homeservers: each request brings the [`Federation`] of the one that it
 /// is for, as an extension.
-pub fn shared_router() -> Router {
+pub fn router() -> Router {
     open_to_all()
         .merge(signed().behind(middleware::from_fn(authorise)))
-        .into_shared_router()
+        .into_router()
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
 }
 
 /// The API of one homeserver.
-pub fn router(federation: Federation) -> Router {
-    shared_router().layer(Extension(federation))
+pub fn router_of(federation: Federation) -> Router {
+    router().layer(Extension(federation))
 }
 
 /// What anybody may ask.
 #[rustfmt::skip]
-fn open_to_all() -> Routes<Federation> {
+fn open_to_all() -> Routes {
     Routes::new()
         .at("/_matrix/key/v2/server", get(keys::get_server_keys))
         .at("/_matrix/key/v2/query", post(keys::get_remote_server_keys_batch))
@@ -59,7 +59,7 @@ fn open_to_all() -> Routes<Federation> {
 
 /// What only other servers may ask, each for itself.
 #[rustfmt::skip]
-fn signed() -> Routes<Federation> {
+fn signed() -> Routes {
     Routes::new()
         .at("/_matrix/federation/v1/send/{txnId}", put(transactions::send_transaction_message))
         .at("/_matrix/federation/v1/make_join/{roomId}/{userId}", get(membership::prepare_join_event))

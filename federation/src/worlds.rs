@@ -69,7 +69,7 @@ impl World {
 
     /// Lets the others reach the homeserver.
     pub(crate) fn connect(&self, home: &Federation) {
-        self.transport.open(home.context().server_name.clone(), inbound::router(home.clone()));
+        self.transport.open(home.context().server_name.clone(), inbound::router_of(home.clone()));
     }
 
     /// Opens a homeserver, maybe one that was open before.

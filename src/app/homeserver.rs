@@ -3,6 +3,7 @@
 use std::{ops::Deref, sync::Arc};
 
 use federation::{Federation, FederationSettings};
+use http::request::Parts;
 use kv::{CommitError, HomeserverId, Store, StoreError};
 use model::signing_key::{InvalidKeyVersion, SigningKey};
 use ruma::OwnedServerName;
@@ -18,6 +19,14 @@ use crate::{workers, workers::Supervisor};
 /// What every handler of the client API works with: the homeserver that was asked.
 #[derive(Clone)]
 pub(crate) struct App(Arc<Homeserver>);
+
+impl App {
+    /// The one that the request is for.
+    pub(crate) fn of(parts: &Parts) -> Result<Self, web::Error> {
+        let app = parts.extensions.get::<Self>().cloned();
+        app.ok_or_else(|| web::Error::internal("a request without a homeserver"))
+    }
+}
 
 /// See [`App`].
 pub(crate) struct Homeserver {

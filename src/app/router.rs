@@ -44,9 +44,8 @@ pub(crate) fn router(homeservers: Arc<Homeservers>) -> Router {
         .at(versions, axum::routing::get(versions::get_supported_versions))
         .at(client, axum::routing::get(well_known::discover_homeserver))
         .at(server, axum::routing::get(well_known::discover_server))
-        .into_router()
-        .with_state(homeservers.clone());
-    let (client, federation) = (client::router(), inbound::shared_router());
+        .into_router();
+    let (client, federation) = (client::router(), inbound::router());
     let front = Arc::new(Front { homeservers, proxies, of_process, client, federation });
     Router::new().fallback(Front::serve).with_state(front)
 }
@@ -75,6 +74,7 @@ impl Front {
     async fn dispatch(&self, mut request: Request) -> Response {
         modernize(&mut request);
         if OF_PROCESS.contains(&request.uri().path()) {
+            request.extensions_mut().insert(Arc::clone(&self.homeservers));
             return answer(self.of_process.clone(), request).await;
         }
         match choose(&self.homeservers, &request) {
@@ -147,7 +147,7 @@ fn named(homeservers: &Homeservers, origin: &Origin) -> Option<OwnedServerName> 
 /// The Server-Server API of whichever homeserver of this process the host header names: what they
 /// ask of each other comes this way.
 pub(super) fn siblings(homeservers: Weak<Homeservers>) -> Router {
-    let router = inbound::shared_router();
+    let router = inbound::router();
     Router::new().fallback(async move |request: Request| {
         let Some(homeservers) = homeservers.upgrade() else {
             return Error::unrecognized().into_response();

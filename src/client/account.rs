@@ -1,6 +1,6 @@
 //! `/account`: the caller's own account.
 
-use axum::extract::State;
+use axum::Extension;
 use ruma::api::client::account::{change_password, deactivate};
 use serde_json::{Value, json};
 use services::accounts::StandingError;
@@ -24,7 +24,7 @@ pub(crate) async fn whoami(CallerEvenLocked(caller): CallerEvenLocked) -> Json<V
 
 /// `POST /_matrix/client/v3/account/password`
 pub(crate) async fn change_password(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     MatrixWithBody(request, body): MatrixWithBody<change_password::v3::Request>,
 ) -> Result<Json<Value>, Error> {
@@ -36,7 +36,7 @@ pub(crate) async fn change_password(
 
 /// `POST /_matrix/client/v3/account/deactivate`
 pub(crate) async fn deactivate(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     MatrixWithBody(request, body): MatrixWithBody<deactivate::v3::Request>,
 ) -> Result<Json<Value>, Error> {

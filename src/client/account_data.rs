@@ -2,7 +2,7 @@
 //!
 //! <https://spec.matrix.org/v1.19/client-server-api/#client-config>
 
-use axum::extract::State;
+use axum::Extension;
 use bytes::Bytes;
 use http::StatusCode;
 use ruma::api::client::config::{
@@ -17,7 +17,7 @@ use crate::app::App;
 
 /// `GET /_matrix/client/v3/user/{userId}/account_data/{type}`
 pub(crate) async fn get_global_account_data(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Matrix(request): Matrix<get_global_account_data::v3::Request>,
 ) -> Result<Json<Box<RawValue>>, Error> {
@@ -28,7 +28,7 @@ pub(crate) async fn get_global_account_data(
 
 /// `PUT /_matrix/client/v3/user/{userId}/account_data/{type}`
 pub(crate) async fn set_global_account_data(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Matrix(request): Matrix<set_global_account_data::v3::Request>,
 ) -> Result<Json<Value>, Error> {
@@ -40,7 +40,7 @@ pub(crate) async fn set_global_account_data(
 
 /// `GET /_matrix/client/v3/user/{userId}/rooms/{roomId}/account_data/{type}`
 pub(crate) async fn get_room_account_data(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Matrix(request): Matrix<get_room_account_data::v3::Request>,
 ) -> Result<Json<Box<RawValue>>, Error> {
@@ -51,7 +51,7 @@ pub(crate) async fn get_room_account_data(
 
 /// `PUT /_matrix/client/v3/user/{userId}/rooms/{roomId}/account_data/{type}`
 pub(crate) async fn set_room_account_data(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Matrix(request): Matrix<set_room_account_data::v3::Request>,
 ) -> Result<Json<Value>, Error> {

@@ -1,6 +1,6 @@
 //! What administrators do to accounts: `/admin`, and the registration of Synapse's tools.
 
-use axum::extract::{Path, State};
+use axum::{Extension, extract::Path};
 use ruma::OwnedUserId;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ use crate::app::App;
 
 /// `GET /_matrix/client/v1/admin/suspend/{userId}`
 pub(crate) async fn is_user_suspended(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Path(user): Path<String>,
 ) -> Result<Json<Value>, Error> {
@@ -32,7 +32,7 @@ pub(crate) struct Suspend {
 
 /// `PUT /_matrix/client/v1/admin/suspend/{userId}`
 pub(crate) async fn suspend_user(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Path(user): Path<String>,
     JsonBody(body): JsonBody<Suspend>,
@@ -44,7 +44,7 @@ pub(crate) async fn suspend_user(
 
 /// `GET /_matrix/client/v1/admin/lock/{userId}`
 pub(crate) async fn is_user_locked(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Path(user): Path<String>,
 ) -> Result<Json<Value>, Error> {
@@ -59,7 +59,7 @@ pub(crate) struct Lock {
 
 /// `PUT /_matrix/client/v1/admin/lock/{userId}`
 pub(crate) async fn lock_user(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Path(user): Path<String>,
     JsonBody(body): JsonBody<Lock>,
@@ -89,7 +89,7 @@ async fn target(app: &App, caller: &Caller, user: String) -> Result<(OwnedUserId
 
 /// `GET /_matrix/client/v3/admin/whois/{userId}`
 pub(crate) async fn get_user_info(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Path(user): Path<String>,
 ) -> Result<Json<Value>, Error> {
@@ -116,7 +116,9 @@ fn whois(device: DeviceInfo) -> (String, Value) {
 }
 
 /// `GET /_synapse/admin/v1/register`
-pub(crate) async fn get_registration_nonce(State(app): State<App>) -> Result<Json<Value>, Error> {
+pub(crate) async fn get_registration_nonce(
+    Extension(app): Extension<App>,
+) -> Result<Json<Value>, Error> {
     Ok(Json(json!({ "nonce": app.services.shared_secret.nonce()? })))
 }
 
@@ -135,7 +137,7 @@ pub(crate) struct SharedSecretBody {
 
 /// `POST /_synapse/admin/v1/register`
 pub(crate) async fn register_with_shared_secret(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     JsonBody(body): JsonBody<SharedSecretBody>,
 ) -> Result<Json<Value>, Error> {
     let session = (!body.inhibit_login).then(NewSession::default);

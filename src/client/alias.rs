@@ -1,6 +1,6 @@
 //! Aliases: names under which rooms are found.
 
-use axum::extract::State;
+use axum::Extension;
 use ruma::{
     RoomAliasId,
     api::client::{
@@ -16,7 +16,7 @@ use crate::app::App;
 
 /// `PUT /_matrix/client/v3/directory/room/{roomAlias}`
 pub(crate) async fn create_alias(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Matrix(request): Matrix<create_alias::v3::Request>,
 ) -> Result<Matrix<create_alias::v3::Response>, Error> {
@@ -33,7 +33,7 @@ pub(crate) async fn create_alias(
 
 /// `DELETE /_matrix/client/v3/directory/room/{roomAlias}`
 pub(crate) async fn delete_alias(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Matrix(request): Matrix<delete_alias::v3::Request>,
 ) -> Result<Matrix<delete_alias::v3::Response>, Error> {
@@ -48,7 +48,7 @@ pub(crate) async fn delete_alias(
 
 /// `GET /_matrix/client/v3/directory/room/{roomAlias}`
 pub(crate) async fn get_alias(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     Matrix(request): Matrix<get_alias::v3::Request>,
 ) -> Result<Matrix<get_alias::v3::Response>, Error> {
     let found = app.services.rooms.resolve_alias(&request.room_alias).await?;
@@ -58,7 +58,7 @@ pub(crate) async fn get_alias(
 
 /// `GET /_matrix/client/v3/rooms/{roomId}/aliases`
 pub(crate) async fn aliases(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Matrix(request): Matrix<aliases::v3::Request>,
 ) -> Result<Matrix<aliases::v3::Response>, Error> {

@@ -3,7 +3,7 @@
 //!
 //! <https://spec.matrix.org/v1.19/application-service-api/#client-server-api-extensions>
 
-use std::{convert::Infallible, sync::Arc};
+use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use http::{StatusCode, request::Parts};
@@ -27,10 +27,11 @@ mod tests;
 /// everybody, and appservices in another way.
 pub(crate) struct CallingAppservice(pub(crate) Result<Arc<Appservice>, web::Error>);
 
-impl FromRequestParts<App> for CallingAppservice {
-    type Rejection = Infallible;
+impl<S: Send + Sync> FromRequestParts<S> for CallingAppservice {
+    type Rejection = web::Error;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, web::Error> {
+        let app = App::of(parts)?;
         Ok(Self(match token(parts) {
             None => Err(web::Error::missing_token()),
             Some(token) => {
@@ -53,10 +54,10 @@ impl WantedTime {
     }
 }
 
-impl FromRequestParts<App> for WantedTime {
+impl<S: Send + Sync> FromRequestParts<S> for WantedTime {
     type Rejection = Error;
 
-    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Error> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
         /// What fits into the integers of canonical JSON.
         const MS_MAX: u64 = (1 << 53) - 1;
         let Some(text) = query(parts, &["ts"]) else { return Ok(Self(None)) };

@@ -61,10 +61,11 @@ impl Caller {
     }
 }
 
-impl FromRequestParts<App> for CallerEvenLocked {
+impl<S: Send + Sync> FromRequestParts<S> for CallerEvenLocked {
     type Rejection = Error;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        let app = App::of(parts)?;
         let token = token(parts).ok_or_else(web::Error::missing_token)?;
         let actors = &app.services.actors;
         let caller = match actors.list().with_token(&token) {
@@ -77,11 +78,11 @@ impl FromRequestParts<App> for CallerEvenLocked {
     }
 }
 
-impl FromRequestParts<App> for Caller {
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = Error;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
-        let CallerEvenLocked(caller) = CallerEvenLocked::from_request_parts(parts, app).await?;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        let CallerEvenLocked(caller) = CallerEvenLocked::from_request_parts(parts, state).await?;
         if caller.locked { Err(locked()) } else { Ok(Self(caller)) }
     }
 }

@@ -1,6 +1,6 @@
 //! `GET /capabilities`, and what this server has not.
 
-use axum::extract::State;
+use axum::Extension;
 use model::room_version::RoomVersion;
 use serde_json::{Map, Value, json};
 use web::Json;
@@ -9,7 +9,10 @@ use super::{caller::Caller, error::Error};
 use crate::app::App;
 
 /// `GET /_matrix/client/v3/capabilities`
-pub(crate) async fn get_capabilities(State(app): State<App>, caller: Caller) -> Json<Value> {
+pub(crate) async fn get_capabilities(
+    Extension(app): Extension<App>,
+    caller: Caller,
+) -> Json<Value> {
     let versions =
         RoomVersion::ALL.iter().map(|version| (version.as_str().to_owned(), Value::from("stable")));
     let mut capabilities = json!({

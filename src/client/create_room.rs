@@ -1,6 +1,6 @@
 //! `POST /createRoom`.
 
-use axum::extract::State;
+use axum::Extension;
 use model::room_version::{RoomVersion, UnsupportedRoomVersion};
 use ruma::{
     RoomAliasId,
@@ -24,7 +24,7 @@ use crate::app::{Act, App};
 
 /// `POST /_matrix/client/v3/createRoom`
 pub(crate) async fn create_room(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Matrix(request): Matrix<Request>,
 ) -> Result<Matrix<Response>, Error> {

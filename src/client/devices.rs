@@ -2,7 +2,7 @@
 //!
 //! <https://spec.matrix.org/v1.19/client-server-api/#device-management>
 
-use axum::extract::State;
+use axum::Extension;
 use ruma::api::client::device::{delete_device, delete_devices, get_device, update_device};
 use serde_json::{Value, json};
 use services::devices::{DeviceError, DeviceInfo};
@@ -13,7 +13,7 @@ use crate::app::App;
 
 /// `GET /_matrix/client/v3/devices`
 pub(crate) async fn get_devices(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
 ) -> Result<Json<Value>, Error> {
     let devices = app.services.devices.list(caller.localpart()).await?;
@@ -22,7 +22,7 @@ pub(crate) async fn get_devices(
 
 /// `GET /_matrix/client/v3/devices/{deviceId}`
 pub(crate) async fn get_device(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Matrix(request): Matrix<get_device::v3::Request>,
 ) -> Result<Json<Value>, Error> {
@@ -32,7 +32,7 @@ pub(crate) async fn get_device(
 
 /// `PUT /_matrix/client/v3/devices/{deviceId}`
 pub(crate) async fn update_device(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Matrix(request): Matrix<update_device::v3::Request>,
 ) -> Result<Json<Value>, Error> {
@@ -52,7 +52,7 @@ pub(crate) async fn update_device(
 
 /// `DELETE /_matrix/client/v3/devices/{deviceId}`
 pub(crate) async fn delete_device(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     MatrixWithBody(request, body): MatrixWithBody<delete_device::v3::Request>,
 ) -> Result<Json<Value>, Error> {
@@ -64,7 +64,7 @@ pub(crate) async fn delete_device(
 
 /// `POST /_matrix/client/v3/delete_devices`
 pub(crate) async fn delete_devices(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     MatrixWithBody(request, body): MatrixWithBody<delete_devices::v3::Request>,
 ) -> Result<Json<Value>, Error> {

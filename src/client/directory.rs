@@ -1,6 +1,6 @@
 //! The list of published rooms.
 
-use axum::extract::State;
+use axum::Extension;
 use ruma::{
     UInt,
     api::client::{
@@ -36,7 +36,7 @@ pub(crate) struct Page {
 
 /// `GET /_matrix/client/v3/publicRooms`
 pub(crate) async fn get_public_rooms(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     Matrix(request): Matrix<get_public_rooms::v3::Request>,
 ) -> Result<Json<Page>, Error> {
     let wanted = Wanted {
@@ -50,7 +50,7 @@ pub(crate) async fn get_public_rooms(
 
 /// `POST /_matrix/client/v3/publicRooms`
 pub(crate) async fn get_public_rooms_filtered(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     _caller: Caller,
     Matrix(request): Matrix<get_public_rooms_filtered::v3::Request>,
 ) -> Result<Json<Page>, Error> {
@@ -67,7 +67,7 @@ pub(crate) async fn get_public_rooms_filtered(
 
 /// `GET /_matrix/client/v3/directory/list/room/{roomId}`
 pub(crate) async fn get_room_visibility(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     Matrix(request): Matrix<get_room_visibility::v3::Request>,
 ) -> Result<Matrix<get_room_visibility::v3::Response>, Error> {
     if app.services.rooms.find(&request.room_id).await?.is_none() {
@@ -80,7 +80,7 @@ pub(crate) async fn get_room_visibility(
 
 /// `PUT /_matrix/client/v3/directory/list/room/{roomId}`
 pub(crate) async fn set_room_visibility(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Matrix(request): Matrix<set_room_visibility::v3::Request>,
 ) -> Result<Matrix<set_room_visibility::v3::Response>, Error> {

@@ -2,7 +2,7 @@
 //!
 //! <https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3roomsroomideventeventid>
 
-use axum::extract::State;
+use axum::Extension;
 use ruma::{OwnedEventId, OwnedRoomId, api::client::room::get_room_event};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -18,7 +18,7 @@ use crate::app::App;
 
 /// `GET /_matrix/client/v3/rooms/{roomId}/event/{eventId}`
 pub(crate) async fn get_room_event(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Matrix(request): Matrix<get_room_event::v3::Request>,
 ) -> Result<Json<Box<RawValue>>, Error> {
@@ -35,7 +35,7 @@ pub(crate) struct ContextParameters {
 
 /// `GET /_matrix/client/v3/rooms/{roomId}/context/{eventId}`
 pub(crate) async fn get_context(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Asked((room_id, event_id), parameters): Asked<(OwnedRoomId, OwnedEventId), ContextParameters>,
 ) -> Result<Json<Surroundings>, Error> {

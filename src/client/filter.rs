@@ -2,7 +2,7 @@
 //!
 //! <https://spec.matrix.org/v1.19/client-server-api/#filtering>
 
-use axum::extract::State;
+use axum::Extension;
 use ruma::api::client::filter::{create_filter, get_filter};
 use serde_json::{Value, json, value::RawValue};
 use services::filters::FilterError;
@@ -13,7 +13,7 @@ use crate::app::App;
 
 /// `POST /_matrix/client/v3/user/{userId}/filter`
 pub(crate) async fn create_filter(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     MatrixWithBody(request, body): MatrixWithBody<create_filter::v3::Request>,
 ) -> Result<Json<Value>, Error> {
@@ -26,7 +26,7 @@ pub(crate) async fn create_filter(
 
 /// `GET /_matrix/client/v3/user/{userId}/filter/{filterId}`
 pub(crate) async fn get_filter(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Matrix(request): Matrix<get_filter::v3::Request>,
 ) -> Result<Json<Box<RawValue>>, Error> {

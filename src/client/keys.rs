@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::State;
+use axum::Extension;
 use bytes::Bytes;
 use ruma::{OwnedUserId, api::client::keys::get_key_changes};
 use serde::Deserialize;
@@ -29,7 +29,7 @@ pub(crate) struct UploadBody {
 
 /// `POST /_matrix/client/v3/keys/upload`
 pub(crate) async fn upload_keys(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     JsonBody(body): JsonBody<UploadBody>,
 ) -> Result<Json<Value>, Error> {
@@ -46,7 +46,7 @@ pub(crate) struct QueryBody {
 
 /// `POST /_matrix/client/v3/keys/query`
 pub(crate) async fn get_keys(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     JsonBody(body): JsonBody<QueryBody>,
 ) -> Result<Json<Value>, Error> {
@@ -67,7 +67,7 @@ pub(crate) struct ClaimBody {
 
 /// `POST /_matrix/client/v3/keys/claim`
 pub(crate) async fn claim_keys(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     _: Caller,
     JsonBody(body): JsonBody<ClaimBody>,
 ) -> Result<Json<Value>, Error> {
@@ -84,7 +84,7 @@ struct CrossSigningBody {
 
 /// `POST /_matrix/client/v3/keys/device_signing/upload`
 pub(crate) async fn upload_signing_keys(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     body: Bytes,
 ) -> Result<Json<Value>, Error> {
@@ -104,7 +104,7 @@ pub(crate) async fn upload_signing_keys(
 
 /// `GET /_matrix/client/v3/keys/changes`
 pub(crate) async fn get_key_changes(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Matrix(request): Matrix<get_key_changes::v3::Request>,
 ) -> Result<Json<Value>, Error> {
@@ -122,7 +122,7 @@ type SignedObjects = BTreeMap<OwnedUserId, BTreeMap<String, Map<String, Value>>>
 
 /// `POST /_matrix/client/v3/keys/signatures/upload`
 pub(crate) async fn upload_signatures(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     JsonBody(body): JsonBody<SignedObjects>,
 ) -> Result<Json<Value>, Error> {

@@ -2,7 +2,7 @@
 //!
 //! <https://spec.matrix.org/v1.19/client-server-api/#legacy-login>
 
-use axum::{Extension, extract::State};
+use axum::Extension;
 use bytes::Bytes;
 use ruma::{OwnedDeviceId, api::client::session::refresh_token};
 use serde::Deserialize;
@@ -61,7 +61,7 @@ impl LoginBody {
 
 /// `POST /_matrix/client/v3/login`
 pub(crate) async fn login(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     Extension(origin): Extension<Origin>,
     CallingAppservice(appservice): CallingAppservice,
     JsonBody(body): JsonBody<LoginBody>,
@@ -99,7 +99,7 @@ pub(crate) async fn login(
 
 /// `POST /_matrix/client/v1/login/get_token`
 pub(crate) async fn get_login_token(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     body: Bytes,
 ) -> Result<Json<Value>, Error> {
@@ -111,7 +111,7 @@ pub(crate) async fn get_login_token(
 
 /// `POST /_matrix/client/v3/refresh`
 pub(crate) async fn refresh_token(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     Matrix(request): Matrix<refresh_token::v3::Request>,
 ) -> Result<Json<Value>, Error> {
     let session = app.services.sessions.refresh(&request.refresh_token).await?;
@@ -120,7 +120,7 @@ pub(crate) async fn refresh_token(
 
 /// `POST /_matrix/client/v3/logout`
 pub(crate) async fn logout(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     CallerEvenLocked(caller): CallerEvenLocked,
 ) -> Result<Json<Value>, Error> {
     app.services.sessions.close(&caller).await?;
@@ -129,7 +129,7 @@ pub(crate) async fn logout(
 
 /// `POST /_matrix/client/v3/logout/all`
 pub(crate) async fn logout_all(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     CallerEvenLocked(caller): CallerEvenLocked,
 ) -> Result<Json<Value>, Error> {
     app.services.sessions.close_all(&caller).await?;

@@ -8,10 +8,7 @@
 
 use std::time::Duration;
 
-use axum::{
-    extract::{Request, State},
-    response::Response,
-};
+use axum::{Extension, extract::Request, response::Response};
 use http::{HeaderMap, StatusCode, header, request::Parts};
 use ruma::{
     ServerName, UInt,
@@ -35,13 +32,13 @@ mod tests;
 use serve::{Naming, serve};
 
 /// `GET /_matrix/client/v1/media/config`
-pub(crate) async fn get_media_config(State(app): State<App>, _: Caller) -> Json<Value> {
+pub(crate) async fn get_media_config(Extension(app): Extension<App>, _: Caller) -> Json<Value> {
     Json(json!({ "m.upload.size": app.services.media.settings().upload_bytes_max }))
 }
 
 /// `POST /_matrix/media/v3/upload`
 pub(crate) async fn create_content(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     request: Request,
 ) -> Result<Json<Value>, Error> {
@@ -54,7 +51,7 @@ pub(crate) async fn create_content(
 
 /// `POST /_matrix/media/v1/create`
 pub(crate) async fn create_mxc_uri(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
 ) -> Result<Json<Value>, Error> {
     may_upload(&app, &caller)?;
@@ -64,7 +61,7 @@ pub(crate) async fn create_mxc_uri(
 
 /// `PUT /_matrix/media/v3/upload/{serverName}/{mediaId}`
 pub(crate) async fn create_content_async(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     axum::extract::Path((server, media_id)): axum::extract::Path<(String, String)>,
     request: Request,
@@ -79,7 +76,7 @@ pub(crate) async fn create_content_async(
 
 /// `GET /_matrix/client/v1/media/download/{serverName}/{mediaId}`
 pub(crate) async fn get_content(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     _: Caller,
     headers: HeaderMap,
     Matrix(request): Matrix<get_content::v1::Request>,
@@ -90,7 +87,7 @@ pub(crate) async fn get_content(
 
 /// `GET /_matrix/client/v1/media/download/{serverName}/{mediaId}/{fileName}`
 pub(crate) async fn get_content_as_filename(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     _: Caller,
     headers: HeaderMap,
     Matrix(request): Matrix<get_content_as_filename::v1::Request>,
@@ -102,7 +99,7 @@ pub(crate) async fn get_content_as_filename(
 
 /// `GET /_matrix/client/v1/media/thumbnail/{serverName}/{mediaId}`
 pub(crate) async fn get_content_thumbnail(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     _: Caller,
     headers: HeaderMap,
     Matrix(request): Matrix<get_content_thumbnail::v1::Request>,
@@ -112,7 +109,7 @@ pub(crate) async fn get_content_thumbnail(
 
 /// `GET /_matrix/media/v3/download/{serverName}/{mediaId}`; without a token
 pub(crate) async fn get_content_frozen(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Result<Caller, Error>,
     headers: HeaderMap,
     Matrix(request): Matrix<get_content::v1::Request>,
@@ -123,7 +120,7 @@ pub(crate) async fn get_content_frozen(
 
 /// `GET /_matrix/media/v3/download/{serverName}/{mediaId}/{fileName}`; without a token
 pub(crate) async fn get_content_as_filename_frozen(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Result<Caller, Error>,
     headers: HeaderMap,
     Matrix(request): Matrix<get_content_as_filename::v1::Request>,
@@ -135,7 +132,7 @@ pub(crate) async fn get_content_as_filename_frozen(
 
 /// `GET /_matrix/media/v3/thumbnail/{serverName}/{mediaId}`; without a token
 pub(crate) async fn get_content_thumbnail_frozen(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Result<Caller, Error>,
     headers: HeaderMap,
     Matrix(request): Matrix<get_content_thumbnail::v1::Request>,

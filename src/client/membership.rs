@@ -1,6 +1,6 @@
 //! Joining, inviting, leaving, kicking, banning, knocking, forgetting.
 
-use axum::extract::State;
+use axum::Extension;
 use ruma::{
     OwnedRoomId, OwnedRoomOrAliasId, OwnedServerName, OwnedUserId, RoomAliasId, RoomId,
     api::client::{
@@ -29,7 +29,7 @@ use crate::app::{Act, App};
 
 /// `POST /_matrix/client/v3/rooms/{roomId}/join`
 pub(crate) async fn join_room_by_id(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     MatrixWithBody(request, body): MatrixWithBody<join_room_by_id::v3::Request>,
 ) -> Result<Matrix<join_room_by_id::v3::Response>, Error> {
@@ -40,7 +40,7 @@ pub(crate) async fn join_room_by_id(
 
 /// `POST /_matrix/client/v3/join/{roomIdOrAlias}`
 pub(crate) async fn join_room_by_id_or_alias(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     MatrixWithBody(request, body): MatrixWithBody<join_room_by_id_or_alias::v3::Request>,
 ) -> Result<Matrix<join_room_by_id_or_alias::v3::Response>, Error> {
@@ -52,7 +52,7 @@ pub(crate) async fn join_room_by_id_or_alias(
 
 /// `POST /_matrix/client/v3/knock/{roomIdOrAlias}`
 pub(crate) async fn knock_room(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     MatrixWithBody(request, body): MatrixWithBody<knock_room::v3::Request>,
 ) -> Result<Matrix<knock_room::v3::Response>, Error> {
@@ -68,7 +68,7 @@ pub(crate) async fn knock_room(
 
 /// `POST /_matrix/client/v3/rooms/{roomId}/leave`
 pub(crate) async fn leave_room(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Matrix(request): Matrix<leave_room::v3::Request>,
 ) -> Result<Matrix<leave_room::v3::Response>, Error> {
@@ -87,7 +87,7 @@ pub(crate) async fn leave_room(
 
 /// `POST /_matrix/client/v3/rooms/{roomId}/forget`
 pub(crate) async fn forget_room(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Matrix(request): Matrix<forget_room::v3::Request>,
 ) -> Result<Matrix<forget_room::v3::Response>, Error> {
@@ -97,7 +97,7 @@ pub(crate) async fn forget_room(
 
 /// `POST /_matrix/client/v3/rooms/{roomId}/invite`
 pub(crate) async fn invite_user(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Matrix(request): Matrix<invite_user::v3::Request>,
 ) -> Result<Matrix<invite_user::v3::Response>, Error> {
@@ -114,7 +114,7 @@ pub(crate) async fn invite_user(
 
 /// `POST /_matrix/client/v3/rooms/{roomId}/kick`
 pub(crate) async fn kick_user(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Matrix(request): Matrix<kick_user::v3::Request>,
 ) -> Result<Matrix<kick_user::v3::Response>, Error> {
@@ -126,7 +126,7 @@ pub(crate) async fn kick_user(
 
 /// `POST /_matrix/client/v3/rooms/{roomId}/ban`
 pub(crate) async fn ban_user(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Matrix(request): Matrix<ban_user::v3::Request>,
 ) -> Result<Matrix<ban_user::v3::Response>, Error> {
@@ -138,7 +138,7 @@ pub(crate) async fn ban_user(
 
 /// `POST /_matrix/client/v3/rooms/{roomId}/unban`
 pub(crate) async fn unban_user(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Matrix(request): Matrix<unban_user::v3::Request>,
 ) -> Result<Matrix<unban_user::v3::Response>, Error> {

@@ -2,7 +2,7 @@
 //!
 //! <https://spec.matrix.org/v1.19/client-server-api/#getting-events-for-a-room>
 
-use axum::extract::State;
+use axum::Extension;
 use ruma::{OwnedRoomId, api::Direction};
 use serde::Deserialize;
 use services::{
@@ -30,7 +30,7 @@ pub(crate) struct MessagesParameters {
 
 /// `GET /_matrix/client/v3/rooms/{roomId}/messages`
 pub(crate) async fn get_message_events(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Asked(room_id, parameters): Asked<OwnedRoomId, MessagesParameters>,
 ) -> Result<Json<Messages>, Error> {
@@ -72,7 +72,7 @@ pub(crate) struct TimeParameters {
 
 /// `GET /_matrix/client/v1/rooms/{roomId}/timestamp_to_event`
 pub(crate) async fn get_event_by_timestamp(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Asked(room_id, parameters): Asked<OwnedRoomId, TimeParameters>,
 ) -> Result<Json<EventAtTime>, Error> {

@@ -2,7 +2,7 @@
 //!
 //! <https://spec.matrix.org/v1.19/client-server-api/#listing-notifications>
 
-use axum::extract::State;
+use axum::Extension;
 use ruma::api::client::push::get_notifications;
 use serde_json::{Value, json};
 use services::unread::{Notification, Place, Wanted};
@@ -16,7 +16,7 @@ const LIMIT_MAX: u64 = 100;
 
 /// `GET /_matrix/client/v3/notifications`
 pub(crate) async fn get_notifications(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Matrix(request): Matrix<get_notifications::v3::Request>,
 ) -> Result<Json<Value>, Error> {

@@ -1,6 +1,6 @@
 //! Tokens with which a user shows others who he is: OpenID and TURN.
 
-use axum::extract::State;
+use axum::Extension;
 use ruma::api::client::account::request_openid_token::v3::Request;
 use serde_json::{Value, json};
 use services::openid::OpenIdError;
@@ -11,7 +11,7 @@ use crate::app::App;
 
 /// `POST /_matrix/client/v3/user/{userId}/openid/request_token`
 pub(crate) async fn request_openid_token(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Matrix(request): Matrix<Request>,
 ) -> Result<Json<Value>, Error> {
@@ -26,7 +26,10 @@ pub(crate) async fn request_openid_token(
 }
 
 /// `GET /_matrix/client/v3/voip/turnServer`
-pub(crate) async fn get_turn_server_info(State(app): State<App>, caller: Caller) -> Json<Value> {
+pub(crate) async fn get_turn_server_info(
+    Extension(app): Extension<App>,
+    caller: Caller,
+) -> Json<Value> {
     Json(match app.services.turn.credentials(&caller) {
         Some(credentials) => json!({
             "username": credentials.username,

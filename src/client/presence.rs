@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use axum::extract::State;
+use axum::Extension;
 use ruma::api::client::presence::{get_presence, set_presence};
 use services::presence::STATUS_BYTES_MAX;
 use web::Matrix;
@@ -14,7 +14,7 @@ use crate::app::App;
 
 /// `GET /_matrix/client/v3/presence/{userId}/status`
 pub(crate) async fn get_presence(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Matrix(request): Matrix<get_presence::v3::Request>,
 ) -> Result<Matrix<get_presence::v3::Response>, Error> {
@@ -33,7 +33,7 @@ pub(crate) async fn get_presence(
 
 /// `PUT /_matrix/client/v3/presence/{userId}/status`
 pub(crate) async fn set_presence(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Matrix(request): Matrix<set_presence::v3::Request>,
 ) -> Result<Matrix<set_presence::v3::Response>, Error> {

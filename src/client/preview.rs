@@ -3,9 +3,9 @@
 //!
 //! <https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv1mediapreview_url>
 
+use axum::Extension;
 use std::time::Duration;
 
-use axum::extract::State;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
@@ -37,7 +37,7 @@ pub(crate) struct Parameters {
 
 /// `GET /_matrix/client/v1/media/preview_url`
 pub(crate) async fn get_media_preview(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     AskedQuery(Parameters { url }): AskedQuery<Parameters>,
 ) -> Result<Json<Map<String, Value>>, Error> {

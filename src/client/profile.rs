@@ -2,7 +2,7 @@
 //!
 //! <https://spec.matrix.org/v1.19/client-server-api/#profiles>
 
-use axum::extract::{Path, State};
+use axum::{Extension, extract::Path};
 use http::StatusCode;
 use ruma::{OwnedUserId, api::client::profile::get_profile};
 use serde_json::{Map, Value, json};
@@ -14,7 +14,7 @@ use crate::app::App;
 
 /// `GET /_matrix/client/v3/profile/{userId}`
 pub(crate) async fn get_profile(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     Matrix(request): Matrix<get_profile::v3::Request>,
 ) -> Result<Json<Value>, Error> {
     let profile = app.services.profiles.of_anybody(&request.user_id).await?;
@@ -23,7 +23,7 @@ pub(crate) async fn get_profile(
 
 /// `GET /_matrix/client/v3/profile/{userId}/{keyName}`
 pub(crate) async fn get_profile_field(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     Path((user, name)): Path<(String, String)>,
 ) -> Result<Json<Value>, Error> {
     let profile = app.services.profiles.of_anybody(&parse(user)?).await?;
@@ -33,7 +33,7 @@ pub(crate) async fn get_profile_field(
 
 /// `PUT /_matrix/client/v3/profile/{userId}/{keyName}`
 pub(crate) async fn set_profile_field(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Path((user, name)): Path<(String, String)>,
     JsonBody(body): JsonBody<Map<String, Value>>,
@@ -49,7 +49,7 @@ pub(crate) async fn set_profile_field(
 
 /// `DELETE /_matrix/client/v3/profile/{userId}/{keyName}`
 pub(crate) async fn delete_profile_field(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Path((user, name)): Path<(String, String)>,
 ) -> Result<Json<Value>, Error> {

@@ -2,7 +2,7 @@
 //!
 //! <https://spec.matrix.org/v1.19/client-server-api/#push-rules>
 
-use axum::extract::State;
+use axum::Extension;
 use ruma::{
     api::client::push::{
         delete_pushrule, get_pushrule, get_pushrule_actions, get_pushrule_enabled, set_pushrule,
@@ -19,7 +19,7 @@ use crate::app::App;
 
 /// `GET /_matrix/client/v3/pushrules/`
 pub(crate) async fn get_pushrules_all(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
 ) -> Result<Json<Value>, Error> {
     let rules = app.services.push_rules.of(&caller).await?;
@@ -28,7 +28,7 @@ pub(crate) async fn get_pushrules_all(
 
 /// `GET /_matrix/client/v3/pushrules/global/`
 pub(crate) async fn get_pushrules_global_scope(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
 ) -> Result<Json<Value>, Error> {
     Ok(Json(complete(&app.services.push_rules.of(&caller).await?)))
@@ -36,7 +36,7 @@ pub(crate) async fn get_pushrules_global_scope(
 
 /// `GET /_matrix/client/v3/pushrules/global/{kind}/{ruleId}`
 pub(crate) async fn get_pushrule(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Matrix(request): Matrix<get_pushrule::v3::Request>,
 ) -> Result<Json<Value>, Error> {
@@ -45,7 +45,7 @@ pub(crate) async fn get_pushrule(
 
 /// `PUT /_matrix/client/v3/pushrules/global/{kind}/{ruleId}`
 pub(crate) async fn set_pushrule(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Matrix(request): Matrix<set_pushrule::v3::Request>,
 ) -> Result<Json<Value>, Error> {
@@ -56,7 +56,7 @@ pub(crate) async fn set_pushrule(
 
 /// `DELETE /_matrix/client/v3/pushrules/global/{kind}/{ruleId}`
 pub(crate) async fn delete_pushrule(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Matrix(request): Matrix<delete_pushrule::v3::Request>,
 ) -> Result<Json<Value>, Error> {
@@ -66,7 +66,7 @@ pub(crate) async fn delete_pushrule(
 
 /// `GET /_matrix/client/v3/pushrules/global/{kind}/{ruleId}/enabled`
 pub(crate) async fn get_pushrule_enabled(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Matrix(request): Matrix<get_pushrule_enabled::v3::Request>,
 ) -> Result<Json<Value>, Error> {
@@ -76,7 +76,7 @@ pub(crate) async fn get_pushrule_enabled(
 
 /// `PUT /_matrix/client/v3/pushrules/global/{kind}/{ruleId}/enabled`
 pub(crate) async fn set_pushrule_enabled(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Matrix(request): Matrix<set_pushrule_enabled::v3::Request>,
 ) -> Result<Json<Value>, Error> {
@@ -87,7 +87,7 @@ pub(crate) async fn set_pushrule_enabled(
 
 /// `GET /_matrix/client/v3/pushrules/global/{kind}/{ruleId}/actions`
 pub(crate) async fn get_pushrule_actions(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Matrix(request): Matrix<get_pushrule_actions::v3::Request>,
 ) -> Result<Json<Value>, Error> {
@@ -97,7 +97,7 @@ pub(crate) async fn get_pushrule_actions(
 
 /// `PUT /_matrix/client/v3/pushrules/global/{kind}/{ruleId}/actions`
 pub(crate) async fn set_pushrule_actions(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Matrix(request): Matrix<set_pushrule_actions::v3::Request>,
 ) -> Result<Json<Value>, Error> {

@@ -2,7 +2,7 @@
 //!
 //! <https://spec.matrix.org/v1.19/client-server-api/#push-notifications>
 
-use axum::extract::State;
+use axum::Extension;
 use ruma::api::client::push::{
     PusherKind,
     set_pusher::v3::{PusherAction, Request},
@@ -20,7 +20,7 @@ const GATEWAY_PATH: &str = "/_matrix/push/v1/notify";
 
 /// `GET /_matrix/client/v3/pushers`
 pub(crate) async fn get_pushers(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
 ) -> Result<Json<Value>, Error> {
     let pushers = app.services.pushers.of(caller.localpart()).await?;
@@ -31,7 +31,7 @@ pub(crate) async fn get_pushers(
 
 /// `POST /_matrix/client/v3/pushers/set`
 pub(crate) async fn set_pusher(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     MatrixWithBody(request, body): MatrixWithBody<Request>,
 ) -> Result<Json<Value>, Error> {

@@ -2,7 +2,7 @@
 //!
 //! <https://spec.matrix.org/v1.19/client-server-api/#fully-read-markers>
 
-use axum::extract::State;
+use axum::Extension;
 use ruma::api::client::read_marker::set_read_marker;
 use services::read_markers::Markers;
 use web::Matrix;
@@ -12,7 +12,7 @@ use crate::app::App;
 
 /// `POST /_matrix/client/v3/rooms/{roomId}/read_markers`
 pub(crate) async fn set_read_marker(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Matrix(request): Matrix<set_read_marker::v3::Request>,
 ) -> Result<Matrix<set_read_marker::v3::Response>, Error> {

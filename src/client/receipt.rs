@@ -2,7 +2,7 @@
 //!
 //! <https://spec.matrix.org/v1.19/client-server-api/#receipts>
 
-use axum::extract::{Path, State};
+use axum::{Extension, extract::Path};
 use ruma::{EventId, OwnedEventId, OwnedRoomId, RoomId};
 use serde_json::{Map, Value, json};
 use services::{
@@ -19,7 +19,7 @@ mod tests;
 
 /// `POST /_matrix/client/v3/rooms/{roomId}/receipt/{receiptType}/{eventId}`
 pub(crate) async fn create_receipt(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Path((room_id, kind, event_id)): Path<(String, String, String)>,
     JsonBody(body): JsonBody<Map<String, Value>>,

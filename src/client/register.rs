@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use axum::{Extension, extract::State};
+use axum::Extension;
 use ruma::api::client::account::{
     check_registration_token_validity, get_username_availability,
     register::{LoginType, RegistrationKind, v3::Request},
@@ -23,7 +23,7 @@ use crate::{app::App, http::Origin};
 
 /// `POST /_matrix/client/v3/register`
 pub(crate) async fn register(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     Extension(origin): Extension<Origin>,
     CallingAppservice(appservice): CallingAppservice,
     MatrixWithBody(request, body): MatrixWithBody<Request>,
@@ -127,7 +127,7 @@ pub(super) fn tokens_answer(session: &OpenSession) -> Map<String, Value> {
 
 /// `GET /_matrix/client/v3/register/available`
 pub(crate) async fn get_username_availability(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     Extension(origin): Extension<Origin>,
     Matrix(request): Matrix<get_username_availability::v3::Request>,
 ) -> Result<Json<Value>, Error> {
@@ -138,7 +138,7 @@ pub(crate) async fn get_username_availability(
 
 /// `GET /_matrix/client/v1/register/m.login.registration_token/validity`
 pub(crate) async fn check_registration_token_validity(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     Extension(origin): Extension<Origin>,
     Matrix(request): Matrix<check_registration_token_validity::v1::Request>,
 ) -> Result<Json<Value>, Error> {

@@ -2,7 +2,7 @@
 //!
 //! <https://spec.matrix.org/v1.19/client-server-api/#relationships-api>
 
-use axum::extract::State;
+use axum::Extension;
 use ruma::{
     OwnedEventId, OwnedRoomId,
     api::{
@@ -37,7 +37,7 @@ pub(crate) struct Parameters {
 
 /// `GET /_matrix/client/v1/rooms/{roomId}/relations/{eventId}`
 pub(crate) async fn get_relating_events(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Asked((room_id, event_id), parameters): Asked<(OwnedRoomId, OwnedEventId), Parameters>,
 ) -> Result<Json<Related>, Error> {
@@ -46,7 +46,7 @@ pub(crate) async fn get_relating_events(
 
 /// `GET /_matrix/client/v1/rooms/{roomId}/relations/{eventId}/{relType}`
 pub(crate) async fn get_relating_events_with_rel_type(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Asked((room_id, event_id, rel_type), parameters): Asked<
         (OwnedRoomId, OwnedEventId, String),
@@ -58,7 +58,7 @@ pub(crate) async fn get_relating_events_with_rel_type(
 
 /// `GET /_matrix/client/v1/rooms/{roomId}/relations/{eventId}/{relType}/{eventType}`
 pub(crate) async fn get_relating_events_with_rel_type_and_event_type(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Asked((room_id, event_id, rel_type, event_type), parameters): Asked<
         (OwnedRoomId, OwnedEventId, String, String),
@@ -92,7 +92,7 @@ async fn related(
 
 /// `GET /_matrix/client/v1/rooms/{roomId}/threads`
 pub(crate) async fn get_threads(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Matrix(request): Matrix<get_threads::v1::Request>,
 ) -> Result<Json<Threads>, Error> {

@@ -4,7 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::{FromRequestParts, Path, State};
+use axum::Extension;
+use axum::extract::{FromRequestParts, Path};
 use bytes::Bytes;
 use http::{StatusCode, request::Parts};
 use ruma::api::error::WrongRoomKeysVersionErrorData;
@@ -26,7 +27,7 @@ pub(crate) struct BackupBody {
 
 /// `POST /_matrix/client/v3/room_keys/version`
 pub(crate) async fn create_backup_version(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     JsonBody(body): JsonBody<BackupBody>,
 ) -> Result<Json<Value>, Error> {
@@ -37,7 +38,7 @@ pub(crate) async fn create_backup_version(
 
 /// `GET /_matrix/client/v3/room_keys/version`
 pub(crate) async fn get_latest_backup_info(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
 ) -> Result<Json<Value>, Error> {
     info(app.services.key_backups.get(&caller, None).await?)
@@ -45,7 +46,7 @@ pub(crate) async fn get_latest_backup_info(
 
 /// `GET /_matrix/client/v3/room_keys/version/{version}`
 pub(crate) async fn get_backup_info(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Path(version): Path<String>,
 ) -> Result<Json<Value>, Error> {
@@ -54,7 +55,7 @@ pub(crate) async fn get_backup_info(
 
 /// `PUT /_matrix/client/v3/room_keys/version/{version}`
 pub(crate) async fn update_backup_version(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Path(version): Path<String>,
     JsonBody(body): JsonBody<BackupBody>,
@@ -69,7 +70,7 @@ pub(crate) async fn update_backup_version(
 
 /// `DELETE /_matrix/client/v3/room_keys/version/{version}`
 pub(crate) async fn delete_backup_version(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Path(version): Path<String>,
 ) -> Result<Json<Value>, Error> {
@@ -80,10 +81,10 @@ pub(crate) async fn delete_backup_version(
 /// The backup that the query names.
 pub(crate) struct OfVersion(u64);
 
-impl FromRequestParts<App> for OfVersion {
+impl<S: Send + Sync> FromRequestParts<S> for OfVersion {
     type Rejection = Error;
 
-    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Error> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
         let query = parts.uri.query().unwrap_or_default().as_bytes();
         let version = url::form_urlencoded::parse(query).find(|(name, _)| name == "version");
         let missing = || web::Error::missing_param("The query names no version of the backup");
@@ -106,7 +107,7 @@ pub(crate) struct RoomsBody {
 
 /// `PUT /_matrix/client/v3/room_keys/keys`
 pub(crate) async fn add_backup_keys(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     OfVersion(version): OfVersion,
     JsonBody(body): JsonBody<RoomsBody>,
@@ -117,7 +118,7 @@ pub(crate) async fn add_backup_keys(
 
 /// `PUT /_matrix/client/v3/room_keys/keys/{roomId}`
 pub(crate) async fn add_backup_keys_for_room(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Path(room_id): Path<String>,
     OfVersion(version): OfVersion,
@@ -128,7 +129,7 @@ pub(crate) async fn add_backup_keys_for_room(
 
 /// `PUT /_matrix/client/v3/room_keys/keys/{roomId}/{sessionId}`
 pub(crate) async fn add_backup_keys_for_session(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Path((room_id, session_id)): Path<(String, String)>,
     OfVersion(version): OfVersion,
@@ -155,7 +156,7 @@ async fn put(
 
 /// `GET /_matrix/client/v3/room_keys/keys`
 pub(crate) async fn get_backup_keys(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     OfVersion(version): OfVersion,
 ) -> Result<Json<Value>, Error> {
@@ -165,7 +166,7 @@ pub(crate) async fn get_backup_keys(
 
 /// `GET /_matrix/client/v3/room_keys/keys/{roomId}`
 pub(crate) async fn get_backup_keys_for_room(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Path(room_id): Path<String>,
     OfVersion(version): OfVersion,
@@ -177,7 +178,7 @@ pub(crate) async fn get_backup_keys_for_room(
 
 /// `GET /_matrix/client/v3/room_keys/keys/{roomId}/{sessionId}`
 pub(crate) async fn get_backup_keys_for_session(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Path((room_id, session_id)): Path<(String, String)>,
     OfVersion(version): OfVersion,
@@ -199,7 +200,7 @@ fn by_room(keys: Vec<(SessionId, Bytes)>) -> Result<Map<String, Value>, Error> {
 
 /// `DELETE /_matrix/client/v3/room_keys/keys`
 pub(crate) async fn delete_backup_keys(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     OfVersion(version): OfVersion,
 ) -> Result<Json<Value>, Error> {
@@ -208,7 +209,7 @@ pub(crate) async fn delete_backup_keys(
 
 /// `DELETE /_matrix/client/v3/room_keys/keys/{roomId}`
 pub(crate) async fn delete_backup_keys_for_room(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Path(room): Path<String>,
     OfVersion(version): OfVersion,
@@ -218,7 +219,7 @@ pub(crate) async fn delete_backup_keys_for_room(
 
 /// `DELETE /_matrix/client/v3/room_keys/keys/{roomId}/{sessionId}`
 pub(crate) async fn delete_backup_keys_for_session(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Path((room, session)): Path<(String, String)>,
     OfVersion(version): OfVersion,

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::State;
+use axum::Extension;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use services::{
@@ -81,7 +81,7 @@ enum GroupKey {
 
 /// `POST /_matrix/client/v3/search`
 pub(crate) async fn search_events(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     AskedQuery(parameters): AskedQuery<Parameters>,
     JsonBody(body): JsonBody<Body>,

@@ -1,6 +1,6 @@
 //! Sending message events, state events and redactions.
 
-use axum::extract::{Path, State};
+use axum::{Extension, extract::Path};
 use ruma::{
     OwnedEventId, OwnedRoomId, RoomId,
     api::client::{message::send_message_event, redact::redact_event},
@@ -14,7 +14,7 @@ use crate::app::{Act, App};
 
 /// `PUT /_matrix/client/v3/rooms/{roomId}/send/{eventType}/{txnId}`
 pub(crate) async fn send_message_event(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     time: WantedTime,
     Matrix(request): Matrix<send_message_event::v3::Request>,
@@ -36,7 +36,7 @@ pub(crate) async fn send_message_event(
 
 /// `PUT /_matrix/client/v3/rooms/{roomId}/state/{eventType}/{stateKey}`
 pub(crate) async fn send_state_event(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     time: WantedTime,
     Path((room_id, event_type, state_key)): Path<(String, String, String)>,
@@ -54,7 +54,7 @@ pub(crate) async fn send_state_event(
 
 /// `PUT /_matrix/client/v3/rooms/{roomId}/state/{eventType}`: the state key is empty.
 pub(crate) async fn send_state_event_without_key(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     time: WantedTime,
     Path((room_id, event_type)): Path<(String, String)>,
@@ -106,7 +106,7 @@ async fn send_state(app: &App, caller: &Caller, new: NewState) -> Result<OwnedEv
 
 /// `PUT /_matrix/client/v3/rooms/{roomId}/redact/{eventId}/{txnId}`
 pub(crate) async fn redact_event(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Matrix(request): Matrix<redact_event::v3::Request>,
 ) -> Result<Matrix<redact_event::v3::Response>, Error> {

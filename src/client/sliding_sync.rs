@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use axum::extract::State;
+use axum::Extension;
 use serde::Deserialize;
 use services::sync::{
     TIMEOUT_MAX,
@@ -28,7 +28,7 @@ pub(crate) struct Parameters {
 
 /// `POST /_matrix/client/unstable/org.matrix.simplified_msc3575/sync`
 pub(crate) async fn sync_events(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     AskedQuery(parameters): AskedQuery<Parameters>,
     poll: LongPoll,

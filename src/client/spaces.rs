@@ -2,7 +2,8 @@
 //!
 //! <https://spec.matrix.org/v1.19/client-server-api/#spaces>
 
-use axum::extract::{Path, RawQuery, State};
+use axum::Extension;
+use axum::extract::{Path, RawQuery};
 use ruma::{
     OwnedRoomId, OwnedRoomOrAliasId, OwnedServerName, ServerName,
     events::room::member::MembershipState,
@@ -37,7 +38,7 @@ pub(crate) struct Hierarchy {
 
 /// `GET /_matrix/client/v1/rooms/{roomId}/hierarchy`
 pub(crate) async fn get_hierarchy(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Asked(room_id, parameters): Asked<OwnedRoomId, HierarchyParameters>,
 ) -> Result<Json<Hierarchy>, Error> {
@@ -100,7 +101,7 @@ pub(crate) struct RoomSummary {
 
 /// `GET /_matrix/client/v1/room_summary/{roomIdOrAlias}`
 pub(crate) async fn get_summary(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Path(name): Path<OwnedRoomOrAliasId>,
     RawQuery(query): RawQuery,

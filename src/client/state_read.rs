@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::State;
+use axum::Extension;
 use model::membership::Membership;
 use ruma::{
     OwnedRoomId,
@@ -28,7 +28,7 @@ use crate::app::App;
 
 /// `GET /_matrix/client/v3/rooms/{roomId}/state`
 pub(crate) async fn get_state_events(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Matrix(request): Matrix<get_state_events::v3::Request>,
 ) -> Result<Json<Vec<Box<RawValue>>>, Error> {
@@ -42,7 +42,7 @@ pub(crate) struct StateParameters {
 
 /// `GET /_matrix/client/v3/rooms/{roomId}/state/{eventType}/{stateKey}`
 pub(crate) async fn get_state_event_for_key(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Asked((room_id, event_type, state_key), parameters): Asked<
         (OwnedRoomId, String, String),
@@ -55,7 +55,7 @@ pub(crate) async fn get_state_event_for_key(
 /// `GET /_matrix/client/v3/rooms/{roomId}/state/{eventType}`, with and without a slash at its end:
 /// "When an empty string, the trailing slash on this endpoint is optional."
 pub(crate) async fn get_state_event_for_empty_key(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Asked((room_id, event_type), parameters): Asked<(OwnedRoomId, String), StateParameters>,
 ) -> Result<Json<Box<RawValue>>, Error> {
@@ -86,7 +86,7 @@ pub(crate) struct Members {
 
 /// `GET /_matrix/client/v3/rooms/{roomId}/members`
 pub(crate) async fn get_member_events(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Matrix(request): Matrix<get_member_events::v3::Request>,
 ) -> Result<Json<Members>, Error> {
@@ -112,7 +112,7 @@ pub(crate) struct JoinedMembers {
 
 /// `GET /_matrix/client/v3/rooms/{roomId}/joined_members`
 pub(crate) async fn joined_members(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Matrix(request): Matrix<joined_members::v3::Request>,
 ) -> Result<Json<JoinedMembers>, Error> {
@@ -129,7 +129,7 @@ pub(crate) struct JoinedRooms {
 
 /// `GET /_matrix/client/v3/joined_rooms`
 pub(crate) async fn joined_rooms(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
 ) -> Result<Json<JoinedRooms>, Error> {
     let joined_rooms = app.services.state_reads.joined_rooms(caller.localpart()).await?;

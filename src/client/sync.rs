@@ -4,7 +4,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::extract::State;
+use axum::Extension;
 use ruma::presence::PresenceState;
 use serde::Deserialize;
 use services::{
@@ -42,7 +42,7 @@ pub(crate) struct Parameters {
 
 /// `GET /_matrix/client/v3/sync`
 pub(crate) async fn sync_events(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     AskedQuery(parameters): AskedQuery<Parameters>,
     poll: LongPoll,

@@ -2,7 +2,7 @@
 //!
 //! <https://spec.matrix.org/v1.19/client-server-api/#room-tagging>
 
-use axum::extract::State;
+use axum::Extension;
 use ruma::api::client::tag::{create_tag, delete_tag, get_tags};
 use serde_json::{Value, json};
 use web::{Json, Matrix, MatrixWithBody};
@@ -12,7 +12,7 @@ use crate::app::App;
 
 /// `GET /_matrix/client/v3/user/{userId}/rooms/{roomId}/tags`
 pub(crate) async fn get_tags(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Matrix(request): Matrix<get_tags::v3::Request>,
 ) -> Result<Json<Value>, Error> {
@@ -23,7 +23,7 @@ pub(crate) async fn get_tags(
 
 /// `PUT /_matrix/client/v3/user/{userId}/rooms/{roomId}/tags/{tag}`
 pub(crate) async fn create_tag(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     MatrixWithBody(request, body): MatrixWithBody<create_tag::v3::Request>,
 ) -> Result<Json<Value>, Error> {
@@ -35,7 +35,7 @@ pub(crate) async fn create_tag(
 
 /// `DELETE /_matrix/client/v3/user/{userId}/rooms/{roomId}/tags/{tag}`
 pub(crate) async fn delete_tag(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Matrix(request): Matrix<delete_tag::v3::Request>,
 ) -> Result<Json<Value>, Error> {

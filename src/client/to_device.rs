@@ -1,6 +1,6 @@
 //! `PUT /sendToDevice/{eventType}/{txnId}`.
 
-use axum::extract::{Path, State};
+use axum::{Extension, extract::Path};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use services::to_device::{Messages, ToDeviceError};
@@ -16,7 +16,7 @@ pub(crate) struct Body {
 
 /// `PUT /_matrix/client/v3/sendToDevice/{eventType}/{txnId}`
 pub(crate) async fn send_event_to_device(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Path((kind, transaction_id)): Path<(String, String)>,
     JsonBody(body): JsonBody<Body>,

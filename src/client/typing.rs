@@ -2,7 +2,7 @@
 //!
 //! <https://spec.matrix.org/v1.19/client-server-api/#typing-notifications>
 
-use axum::extract::State;
+use axum::Extension;
 use ruma::api::client::typing::create_typing_event::{self, v3::Typing};
 use web::Matrix;
 
@@ -11,7 +11,7 @@ use crate::app::App;
 
 /// `PUT /_matrix/client/v3/rooms/{roomId}/typing/{userId}`
 pub(crate) async fn create_typing_event(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Matrix(request): Matrix<create_typing_event::v3::Request>,
 ) -> Result<Matrix<create_typing_event::v3::Response>, Error> {

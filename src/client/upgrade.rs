@@ -2,7 +2,7 @@
 //!
 //! <https://spec.matrix.org/v1.19/client-server-api/#room-upgrades>
 
-use axum::extract::State;
+use axum::Extension;
 use model::room_version::{RoomVersion, UnsupportedRoomVersion};
 use ruma::{RoomId, api::client::room::upgrade_room};
 use services::rooms::{WriteError, upgrade::Upgrade};
@@ -13,7 +13,7 @@ use crate::app::{Act, App};
 
 /// `POST /_matrix/client/v3/rooms/{roomId}/upgrade`
 pub(crate) async fn upgrade_room(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Matrix(request): Matrix<upgrade_room::v3::Request>,
 ) -> Result<Matrix<upgrade_room::v3::Response>, Error> {

@@ -1,6 +1,6 @@
 //! `POST /user_directory/search`.
 
-use axum::extract::State;
+use axum::Extension;
 use ruma::api::client::user_directory::search_users::v3::Request;
 use serde_json::{Value, json};
 use services::user_directory::Person;
@@ -11,7 +11,7 @@ use crate::app::App;
 
 /// `POST /_matrix/client/v3/user_directory/search`
 pub(crate) async fn search_users(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     caller: Caller,
     Matrix(request): Matrix<Request>,
 ) -> Result<Json<Value>, Error> {

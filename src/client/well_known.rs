@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use axum::{Extension, extract::State};
+use axum::Extension;
 use serde_json::{Value, json};
 use web::{Error, Json};
 
@@ -16,7 +16,7 @@ use crate::{
 
 /// `GET /.well-known/matrix/client`
 pub(crate) async fn discover_homeserver(
-    State(homeservers): State<Arc<Homeservers>>,
+    Extension(homeservers): Extension<Arc<Homeservers>>,
     Extension(origin): Extension<Origin>,
 ) -> Result<Json<Value>, Error> {
     let (configured, rtc) = (configured(&homeservers, &origin)?, &homeservers.shared().config.rtc);
@@ -34,7 +34,7 @@ pub(crate) async fn discover_homeserver(
 
 /// `GET /.well-known/matrix/server`
 pub(crate) async fn discover_server(
-    State(homeservers): State<Arc<Homeservers>>,
+    Extension(homeservers): Extension<Arc<Homeservers>>,
     Extension(origin): Extension<Origin>,
 ) -> Result<Json<Value>, Error> {
     let configured = configured(&homeservers, &origin)?;

@@ -98,7 +98,7 @@ impl Home {
         let notaries = others.map(name_of).collect();
         let settings = FederationSettings { notaries };
         let federation = Federation::new(services, transport, settings);
-        wire.open(self.number, inbound::router(federation.clone()), life.clone());
+        wire.open(self.number, inbound::router_of(federation.clone()), life.clone());
         let sending = federation.clone();
         let alive = life.clone();
         tokio::spawn(async move { alive.run_until_cancelled(sending.run()).await });

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::State;
+use axum::Extension;
 use ruma::{OwnedUserId, UserId, api::federation::device::get_devices};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -27,7 +27,7 @@ pub(crate) struct Claim {
 
 /// `POST /_matrix/federation/v1/user/keys/query`
 pub(crate) async fn get_keys(
-    State(federation): State<Federation>,
+    Extension(federation): Extension<Federation>,
     _: RemoteServer,
     JsonBody(Query { device_keys }): JsonBody<Query>,
 ) -> Result<Json<Value>, Error> {
@@ -44,7 +44,7 @@ pub(crate) async fn get_keys(
 
 /// `POST /_matrix/federation/v1/user/keys/claim`
 pub(crate) async fn claim_keys(
-    State(federation): State<Federation>,
+    Extension(federation): Extension<Federation>,
     _: RemoteServer,
     JsonBody(Claim { one_time_keys }): JsonBody<Claim>,
 ) -> Result<Json<Value>, Error> {
@@ -55,7 +55,7 @@ pub(crate) async fn claim_keys(
 
 /// `GET /_matrix/federation/v1/user/devices/{userId}`
 pub(crate) async fn get_devices(
-    State(federation): State<Federation>,
+    Extension(federation): Extension<Federation>,
     _: RemoteServer,
     Matrix(request): Matrix<get_devices::v1::Request>,
 ) -> Result<Json<Value>, Error> {

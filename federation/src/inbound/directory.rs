@@ -1,6 +1,6 @@
 //! Our published rooms, and whom an OpenID token speaks for.
 
-use axum::extract::State;
+use axum::Extension;
 use http::StatusCode;
 use js_int::UInt;
 use ruma::api::{
@@ -20,7 +20,7 @@ const ROOMS_MAX: usize = 100;
 
 /// `GET /_matrix/federation/v1/publicRooms`
 pub(crate) async fn get_public_rooms(
-    State(federation): State<Federation>,
+    Extension(federation): Extension<Federation>,
     _: RemoteServer,
     Matrix(request): Matrix<get_public_rooms::v1::Request>,
 ) -> Result<Matrix<get_public_rooms::v1::Response>, Error> {
@@ -36,7 +36,7 @@ pub(crate) async fn get_public_rooms(
 
 /// `POST /_matrix/federation/v1/publicRooms`
 pub(crate) async fn get_public_rooms_filtered(
-    State(federation): State<Federation>,
+    Extension(federation): Extension<Federation>,
     _: RemoteServer,
     Matrix(request): Matrix<get_public_rooms_filtered::v1::Request>,
 ) -> Result<Matrix<get_public_rooms_filtered::v1::Response>, Error> {
@@ -57,7 +57,7 @@ pub(crate) async fn get_public_rooms_filtered(
 
 /// `GET /_matrix/federation/v1/openid/userinfo`
 pub(crate) async fn get_openid_userinfo(
-    State(federation): State<Federation>,
+    Extension(federation): Extension<Federation>,
     Matrix(request): Matrix<get_openid_userinfo::v1::Request>,
 ) -> Result<Matrix<get_openid_userinfo::v1::Response>, Error> {
     let user = federation.services.openid.user_of(&request.access_token).await;

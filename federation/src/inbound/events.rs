@@ -1,6 +1,6 @@
 //! Events, states and history for servers that are in the room.
 
-use axum::extract::State;
+use axum::Extension;
 use js_int::UInt;
 use model::pdu::Pdu;
 use ruma::{
@@ -30,7 +30,7 @@ const NAMED_MAX: usize = 100;
 
 /// `GET /_matrix/federation/v1/event/{eventId}`
 pub(crate) async fn get_event(
-    State(federation): State<Federation>,
+    Extension(federation): Extension<Federation>,
     remote: RemoteServer,
     Matrix(request): Matrix<get_event::v1::Request>,
 ) -> Result<Matrix<get_event::v1::Response>, Error> {
@@ -51,7 +51,7 @@ pub(crate) async fn get_event(
 
 /// `GET /_matrix/federation/v1/state/{roomId}`
 pub(crate) async fn get_room_state(
-    State(federation): State<Federation>,
+    Extension(federation): Extension<Federation>,
     remote: RemoteServer,
     Matrix(request): Matrix<get_room_state::v1::Request>,
 ) -> Result<Matrix<get_room_state::v1::Response>, Error> {
@@ -65,7 +65,7 @@ pub(crate) async fn get_room_state(
 
 /// `GET /_matrix/federation/v1/state_ids/{roomId}`
 pub(crate) async fn get_room_state_ids(
-    State(federation): State<Federation>,
+    Extension(federation): Extension<Federation>,
     remote: RemoteServer,
     Matrix(request): Matrix<get_room_state_ids::v1::Request>,
 ) -> Result<Matrix<get_room_state_ids::v1::Response>, Error> {
@@ -80,7 +80,7 @@ pub(crate) async fn get_room_state_ids(
 
 /// `GET /_matrix/federation/v1/event_auth/{roomId}/{eventId}`
 pub(crate) async fn get_event_authorization(
-    State(federation): State<Federation>,
+    Extension(federation): Extension<Federation>,
     remote: RemoteServer,
     Matrix(request): Matrix<get_event_authorization::v1::Request>,
 ) -> Result<Matrix<get_event_authorization::v1::Response>, Error> {
@@ -96,7 +96,7 @@ pub(crate) async fn get_event_authorization(
 
 /// `GET /_matrix/federation/v1/backfill/{roomId}`
 pub(crate) async fn get_backfill(
-    State(federation): State<Federation>,
+    Extension(federation): Extension<Federation>,
     remote: RemoteServer,
     Matrix(request): Matrix<get_backfill::v1::Request>,
 ) -> Result<Matrix<get_backfill::v1::Response>, Error> {
@@ -113,7 +113,7 @@ pub(crate) async fn get_backfill(
 
 /// `GET /_matrix/federation/v1/timestamp_to_event/{roomId}`
 pub(crate) async fn get_event_by_timestamp(
-    State(federation): State<Federation>,
+    Extension(federation): Extension<Federation>,
     remote: RemoteServer,
     Matrix(request): Matrix<get_event_by_timestamp::v1::Request>,
 ) -> Result<Json<EventAtTime>, Error> {
@@ -134,7 +134,7 @@ pub(crate) async fn get_event_by_timestamp(
 
 /// `POST /_matrix/federation/v1/get_missing_events/{roomId}`
 pub(crate) async fn get_missing_events(
-    State(federation): State<Federation>,
+    Extension(federation): Extension<Federation>,
     remote: RemoteServer,
     Matrix(request): Matrix<get_missing_events::v1::Request>,
 ) -> Result<Matrix<get_missing_events::v1::Response>, Error> {

@@ -1,6 +1,6 @@
 //! Invitations of our users by other servers.
 
-use axum::extract::State;
+use axum::Extension;
 use model::{pdu::Pdu, room_version::RoomVersion};
 use ruma::{
     RoomVersionId, UserId,
@@ -20,7 +20,7 @@ const STRIPPED_EVENTS_MAX: usize = 100;
 
 /// `PUT /_matrix/federation/v2/invite/{roomId}/{eventId}`
 pub(crate) async fn create_invite(
-    State(federation): State<Federation>,
+    Extension(federation): Extension<Federation>,
     remote: RemoteServer,
     Matrix(request): Matrix<create_invite::v2::Request>,
 ) -> Result<Matrix<create_invite::v2::Response>, Error> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::State;
+use axum::Extension;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use ruma::{
@@ -23,7 +23,7 @@ const FETCHES_AT_ONCE: usize = 8;
 
 /// `GET /_matrix/key/v2/server`
 pub(crate) async fn get_server_keys(
-    State(federation): State<Federation>,
+    Extension(federation): Extension<Federation>,
     _: Matrix<get_server_keys::v2::Request>,
 ) -> Result<Matrix<get_server_keys::v2::Response>, Error> {
     let document = federation.keys.own_document().await.map_err(internal)?;
@@ -32,7 +32,7 @@ pub(crate) async fn get_server_keys(
 
 /// `GET /_matrix/key/v2/query/{serverName}`
 pub(crate) async fn get_remote_server_keys(
-    State(federation): State<Federation>,
+    Extension(federation): Extension<Federation>,
     Matrix(request): Matrix<get_remote_server_keys::v2::Request>,
 ) -> Result<Matrix<get_remote_server_keys::v2::Response>, Error> {
     let wanted = vec![(request.server_name, request.minimum_valid_until_ts)];
@@ -42,7 +42,7 @@ pub(crate) async fn get_remote_server_keys(
 
 /// `POST /_matrix/key/v2/query`
 pub(crate) async fn get_remote_server_keys_batch(
-    State(federation): State<Federation>,
+    Extension(federation): Extension<Federation>,
     Matrix(request): Matrix<get_remote_server_keys_batch::v2::Request>,
 ) -> Result<Matrix<get_remote_server_keys_batch::v2::Response>, Error> {
     let now_ms = federation.context().clock.now_ms();

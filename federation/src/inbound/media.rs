@@ -2,7 +2,7 @@
 //!
 //! <https://spec.matrix.org/v1.19/server-server-api/#content-repository>
 
-use axum::{body::Body, extract::State, response::Response};
+use axum::{Extension, body::Body, response::Response};
 use http::{HeaderValue, StatusCode, header};
 use ruma::{
     UInt,
@@ -21,7 +21,7 @@ use crate::{
 
 /// `GET /_matrix/federation/v1/media/download/{mediaId}`
 pub(crate) async fn get_content(
-    State(federation): State<Federation>,
+    Extension(federation): Extension<Federation>,
     _: RemoteServer,
     Matrix(request): Matrix<get_content::v1::Request>,
 ) -> Result<Response, Error> {
@@ -32,7 +32,7 @@ pub(crate) async fn get_content(
 
 /// `GET /_matrix/federation/v1/media/thumbnail/{mediaId}`
 pub(crate) async fn get_content_thumbnail(
-    State(federation): State<Federation>,
+    Extension(federation): Extension<Federation>,
     _: RemoteServer,
     Matrix(request): Matrix<get_content_thumbnail::v1::Request>,
 ) -> Result<Response, Error> {

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::Extension;
 use model::{build, pdu::Pdu, room_version::RoomVersion};
 use ruma::{
     CanonicalJsonObject, EventId, RoomId, RoomVersionId, UserId,
@@ -24,7 +24,7 @@ use crate::{Federation, authorization::RemoteServer, grants::RoomWriteGrant, inb
 
 /// `GET /_matrix/federation/v1/make_join/{roomId}/{userId}`
 pub(crate) async fn prepare_join_event(
-    State(federation): State<Federation>,
+    Extension(federation): Extension<Federation>,
     remote: RemoteServer,
     Matrix(request): Matrix<prepare_join_event::v1::Request>,
 ) -> Result<Matrix<prepare_join_event::v1::Response>, Error> {
@@ -37,7 +37,7 @@ pub(crate) async fn prepare_join_event(
 
 /// `GET /_matrix/federation/v1/make_knock/{roomId}/{userId}`
 pub(crate) async fn prepare_knock_event(
-    State(federation): State<Federation>,
+    Extension(federation): Extension<Federation>,
     remote: RemoteServer,
     Matrix(request): Matrix<prepare_knock_event::v1::Request>,
 ) -> Result<Matrix<prepare_knock_event::v1::Response>, Error> {
@@ -50,7 +50,7 @@ pub(crate) async fn prepare_knock_event(
 
 /// `GET /_matrix/federation/v1/make_leave/{roomId}/{userId}`
 pub(crate) async fn prepare_leave_event(
-    State(federation): State<Federation>,
+    Extension(federation): Extension<Federation>,
     remote: RemoteServer,
     Matrix(request): Matrix<prepare_leave_event::v1::Request>,
 ) -> Result<Matrix<prepare_leave_event::v1::Response>, Error> {
@@ -63,7 +63,7 @@ pub(crate) async fn prepare_leave_event(
 
 /// `PUT /_matrix/federation/v2/send_join/{roomId}/{eventId}`
 pub(crate) async fn create_join_event(
-    State(federation): State<Federation>,
+    Extension(federation): Extension<Federation>,
     remote: RemoteServer,
     Matrix(request): Matrix<create_join_event::v2::Request>,
 ) -> Result<Matrix<create_join_event::v2::Response>, Error> {
@@ -88,7 +88,7 @@ pub(crate) async fn create_join_event(
 /// `PUT /_matrix/federation/v1/send_join/{roomId}/{eventId}`: the same, answered as a pair of status
 /// and body.
 pub(crate) async fn create_join_event_v1(
-    federation: State<Federation>,
+    federation: Extension<Federation>,
     remote: RemoteServer,
     request: Matrix<create_join_event::v2::Request>,
 ) -> Result<Json<(u16, create_join_event::v2::RoomState)>, Error> {
@@ -98,7 +98,7 @@ pub(crate) async fn create_join_event_v1(
 
 /// `PUT /_matrix/federation/v1/send_knock/{roomId}/{eventId}`
 pub(crate) async fn create_knock_event(
-    State(federation): State<Federation>,
+    Extension(federation): Extension<Federation>,
     remote: RemoteServer,
     Matrix(request): Matrix<create_knock_event::v1::Request>,
 ) -> Result<Matrix<create_knock_event::v1::Response>, Error> {
@@ -113,7 +113,7 @@ pub(crate) async fn create_knock_event(
 
 /// `PUT /_matrix/federation/v2/send_leave/{roomId}/{eventId}`
 pub(crate) async fn create_leave_event(
-    State(federation): State<Federation>,
+    Extension(federation): Extension<Federation>,
     remote: RemoteServer,
     Matrix(request): Matrix<create_leave_event::v2::Request>,
 ) -> Result<Matrix<create_leave_event::v2::Response>, Error> {
@@ -126,7 +126,7 @@ pub(crate) async fn create_leave_event(
 /// `PUT /_matrix/federation/v1/send_leave/{roomId}/{eventId}`: the same, answered as a pair of
 /// status and body.
 pub(crate) async fn create_leave_event_v1(
-    federation: State<Federation>,
+    federation: Extension<Federation>,
     remote: RemoteServer,
     request: Matrix<create_leave_event::v2::Request>,
 ) -> Result<Json<(u16, Empty)>, Error> {

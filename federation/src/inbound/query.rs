@@ -1,6 +1,6 @@
 //! Questions about our users and aliases.
 
-use axum::extract::State;
+use axum::Extension;
 use ruma::{
     OwnedServerName,
     api::federation::query::{get_profile_information, get_room_information},
@@ -16,7 +16,7 @@ const SERVERS_MAX: usize = 50;
 
 /// `GET /_matrix/federation/v1/query/profile`
 pub(crate) async fn get_profile_information(
-    State(federation): State<Federation>,
+    Extension(federation): Extension<Federation>,
     _: RemoteServer,
     Matrix(request): Matrix<get_profile_information::v1::Request>,
 ) -> Result<Json<Map<String, Value>>, Error> {
@@ -35,7 +35,7 @@ pub(crate) async fn get_profile_information(
 
 /// `GET /_matrix/federation/v1/query/directory`
 pub(crate) async fn get_room_information(
-    State(federation): State<Federation>,
+    Extension(federation): Extension<Federation>,
     _: RemoteServer,
     Matrix(request): Matrix<get_room_information::v1::Request>,
 ) -> Result<Matrix<get_room_information::v1::Response>, Error> {

@@ -2,7 +2,7 @@
 //!
 //! <https://spec.matrix.org/v1.19/server-server-api/#spaces>
 
-use axum::extract::State;
+use axum::Extension;
 use ruma::api::federation::space::get_hierarchy;
 use services::rooms::spaces::Level;
 use web::{Error, Json, Matrix};
@@ -11,7 +11,7 @@ use crate::{Federation, authorization::RemoteServer, grants::RoomWriteGrant};
 
 /// `GET /_matrix/federation/v1/hierarchy/{roomId}`
 pub(crate) async fn get_hierarchy(
-    State(federation): State<Federation>,
+    Extension(federation): Extension<Federation>,
     remote: RemoteServer,
     Matrix(request): Matrix<get_hierarchy::v1::Request>,
 ) -> Result<Json<Level>, Error> {

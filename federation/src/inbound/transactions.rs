@@ -8,10 +8,8 @@ use std::{
     sync::Arc,
 };
 
-use axum::{
-    extract::State,
-    response::{IntoResponse, Response},
-};
+use axum::Extension;
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header::CONTENT_TYPE};
 use model::pdu::Pdu;
@@ -41,7 +39,7 @@ const WAITING_BYTES_MAX: usize = 80_000;
 
 /// `PUT /_matrix/federation/v1/send/{txnId}`
 pub(crate) async fn send_transaction_message(
-    State(federation): State<Federation>,
+    Extension(federation): Extension<Federation>,
     remote: RemoteServer,
     Matrix(request): Matrix<v1::Request>,
 ) -> Result<Response, Error> {

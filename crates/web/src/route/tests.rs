@@ -1,9 +1,9 @@
 //! One router, for many states.
 
 use axum::{
-    Router,
+    Extension, Router,
     body::Body,
-    extract::{Path, Request, State},
+    extract::{Path, Request},
     middleware::{self, Next},
     routing::get,
 };
@@ -18,11 +18,12 @@ fn router() -> Router {
         request.extensions_mut().insert("guarded");
         next.run(request).await
     });
-    let name = async |State(state): State<String>, Path(name): Path<String>, request: Request| {
-        format!("{state} {name} {:?}", request.extensions().get::<&str>())
-    };
+    let name =
+        async |Extension(state): Extension<String>, Path(name): Path<String>, request: Request| {
+            format!("{state} {name} {:?}", request.extensions().get::<&str>())
+        };
     let guarded = Routes::new().at("/guarded/{name}", get(name)).behind(guard);
-    Routes::new().at("/open/{name}", get(name)).merge(guarded).into_shared_router()
+    Routes::new().at("/open/{name}", get(name)).merge(guarded).into_router()
 }
 
 async fn ask(method: &str, path: &str, state: Option<&str>) -> (StatusCode, String, String) {

@@ -154,7 +154,7 @@ async fn what_comes_before_a_join_has_ended_is_not_lost() {
     let a = Arc::new(Company::open(&mut world, "a.example").await);
     let b = Company::open(&mut world, "b.example").await;
     let room = a.create(RoomVersion::V12, Preset::PublicChat, json!([])).await;
-    let (home, real) = (Arc::clone(&a), crate::inbound::router(a.home.clone()));
+    let (home, real) = (Arc::clone(&a), crate::inbound::router_of(a.home.clone()));
     let (a_contacts, said_in) = (a.home.contacts.clone(), room.clone());
     let slow = Router::new().fallback(move |request: axum::extract::Request| {
         let (home, real, room) = (Arc::clone(&home), real.clone(), said_in.clone());

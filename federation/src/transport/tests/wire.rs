@@ -107,7 +107,7 @@ async fn what_is_signed_is_understood_over_the_wire() {
     let new = NewAccount { username: Some("bob".to_owned()), ..NewAccount::default() };
     let bob = b.services.accounts.register(new).await.unwrap().user_id;
     // `b` finds the keys of `a` within the process; `a` has only the wire.
-    let (address, certificate) = serve("b.example", inbound::router(b.clone())).await;
+    let (address, certificate) = serve("b.example", inbound::router_of(b.clone())).await;
     let outbound = outbound(&certificate, Here);
     let closed = TcpListener::bind((LOOPBACK, 0)).await.unwrap().local_addr().unwrap().port();
     let ports = Ports { https: closed, federation: address.port() };

@@ -68,7 +68,8 @@ impl<'a> Gather<'a> {
             Some(since) => {
                 let localpart = reader.user.localpart();
                 let mut changed: HashMap<_, Vec<Item>> = HashMap::new();
-                for item in account_data::changed_since(rows, localpart, since.log)? {
+                let changes = account_data::changed_since(rows, localpart, since.log)?.into_iter();
+                for item in changes.filter(|item| item.since <= end.log) {
                     changed.entry(item.room).or_default().push(item);
                 }
                 Some(changed)

@@ -416,3 +416,22 @@ async fn those_who_share_a_room_are_told_of_changed_keys() {
     let answer = case.sync("bob", Some(&answer), SyncQuery::default()).await;
     assert_eq!(answer["device_lists"]["left"], json!(["@dave:acme.example"]));
 }
+
+#[tokio::test]
+async fn what_is_stored_but_not_published_yet_is_told_once_by_the_next_answer() {
+    let case = Case::new();
+    let context = &case.world.context;
+    let start = case.sync("alice", None, SyncQuery::default()).await;
+    let mut batch = context.batch();
+    let change = Change::AccountData { user: "alice".to_owned(), room: None };
+    store::account_data::put(&mut batch, "alice", (None, "m.direct"), b"{}", None);
+    store::log::append(&mut batch, &vec![change]);
+    context.store.commit(batch).await.unwrap();
+    let early = case.sync("alice", Some(&start), SyncQuery::default()).await;
+    assert_eq!(early["account_data"], Value::Null);
+    context.log.catch_up().await.unwrap();
+    let next = case.sync("alice", Some(&early), SyncQuery::default()).await;
+    assert_eq!(types(&next["account_data"]), ["m.direct"]);
+    let last = case.sync("alice", Some(&next), SyncQuery::default()).await;
+    assert_eq!(last["account_data"], Value::Null);
+}

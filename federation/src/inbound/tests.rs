@@ -27,8 +27,9 @@ use services::{
     accounts::NewAccount,
     rooms::{
         create::{NewRoom, Preset},
-        join::Joining,
+        join::{JoinError, Joining},
         membership::NewMembership,
+        remote::RemoteError,
         send::NewEvent,
     },
     sessions::{Caller, NewSession},

@@ -52,6 +52,34 @@ pub struct Joining {
     pub content: Map<String, Value>,
 }
 
+/// What servers answered that were asked to let a user in, one after the other.
+struct Refusals<'a> {
+    /// Whom the user named.
+    via: &'a [OwnedServerName],
+    last: JoinError,
+    /// Whether one of them has answered what the room's rules say.
+    by_the_rules: bool,
+}
+
+impl<'a> Refusals<'a> {
+    fn new(via: &'a [OwnedServerName]) -> Self {
+        Self { via, last: JoinError::NoServers, by_the_rules: false }
+    }
+
+    /// What one server refuses by the room's rules, another would refuse too, but for restricted
+    /// rooms; what it does not know, another may.
+    fn add(&mut self, error: JoinError) {
+        self.by_the_rules |=
+            matches!(&error, JoinError::Remote(RemoteError::Refused { status: 400 | 403, .. }));
+        self.last = error;
+    }
+
+    /// Whom the user did not name is asked only if nobody whom he did gave an answer.
+    fn are_enough_for(&self, server: &OwnedServerName) -> bool {
+        self.by_the_rules && !self.via.contains(server)
+    }
+}
+
 impl Rooms {
     /// Whether somebody is just coming into the room through another server: soon this homeserver
     /// may be in it.
@@ -70,27 +98,20 @@ impl Rooms {
     async fn join_remotely(&self, room: Option<&Room>, joining: &Joining) -> Result<(), JoinError> {
         let servers =
             self.servers_to_ask(room, &joining.room_id, &joining.user, &joining.via).await?;
-        let (mut last, mut refused) = (JoinError::NoServers, false);
+        let mut refusals = Refusals::new(&joining.via);
         for server in servers {
-            // Whom the user did not name is asked only if nobody whom he did gave an answer.
-            if refused && !joining.via.contains(&server) {
+            if refusals.are_enough_for(&server) {
                 break;
             }
             match self.join_through(&server, joining).await {
                 Ok(()) => return Ok(()),
                 Err(error) => {
                     tracing::info!(%server, room_id = %joining.room_id, %error, "could not join");
-                    refused |= matches!(
-                        &error,
-                        JoinError::Remote(RemoteError::Refused { status: 400 | 403, .. })
-                    );
-                    // What one server refuses by the room's rules, another would refuse too, but
-                    // for restricted rooms; what it does not know, another may.
-                    last = error;
+                    refusals.add(error);
                 }
             }
         }
-        Err(last)
+        Err(refusals.last)
     }
 
     async fn join_through(&self, server: &ServerName, joining: &Joining) -> Result<(), JoinError> {
@@ -340,14 +361,17 @@ impl Rooms {
         let servers = self
             .servers_to_ask(room.as_deref(), &knocking.room_id, &knocking.user, &knocking.via)
             .await?;
-        let mut last = JoinError::NoServers;
+        let mut refusals = Refusals::new(&knocking.via);
         for server in servers {
+            if refusals.are_enough_for(&server) {
+                break;
+            }
             match self.knock_through(&server, &knocking).await {
                 Ok(()) => return Ok(()),
-                Err(error) => last = error,
+                Err(error) => refusals.add(error),
             }
         }
-        Err(last)
+        Err(refusals.last)
     }
 
     async fn knock_through(

@@ -56,6 +56,31 @@ async fn an_invitation_can_be_declined_and_a_knock_withdrawn() {
 }
 
 #[tokio::test]
+async fn who_may_not_knock_is_told_so_by_the_server_that_he_named() {
+    let mut world = World::new();
+    let (a, b, room) = pair(&mut world, RoomVersion::V11).await;
+    let c = Company::open(&mut world, "c.example").await;
+    c.join("carol", &room, "a.example").await.unwrap();
+    c.say("carol", &room, "me too").await;
+    b.sees(&room, &["me too"]).await;
+    let bob = b.user("bob");
+    b.home.services.rooms.leave(b.entering("bob", &room, "a.example")).await.unwrap();
+    let ban = NewMembership {
+        sender: a.user("alice"),
+        target: bob,
+        membership: MembershipState::Ban,
+        content: Map::new(),
+    };
+    a.home.services.rooms.set_membership(&room, ban).await.unwrap();
+    world.transport.close(&c.home.context().server_name);
+    let refused = b.home.services.rooms.knock(b.entering("bob", &room, "a.example")).await;
+    let Err(JoinError::Remote(RemoteError::Refused { status, .. })) = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(status, 403);
+}
+
+#[tokio::test]
 async fn an_invitation_can_be_taken_back_but_only_by_those_in_the_room() {
     let mut world = World::new();
     let a = Company::open(&mut world, "a.example").await;

@@ -65,23 +65,16 @@ impl Database {
             let options = layout.family(table.profile)?;
             Ok(ColumnFamilyDescriptor::new(table.name, options))
         };
-        let families: Vec<ColumnFamilyDescriptor> = tables
-            .iter()
-            .map(family)
-            .collect::<Result<_, rocksdb::Error>>()
-            .map_err(|error| StoreError::Open(error.to_string().into()))?;
+        let families: Vec<ColumnFamilyDescriptor> =
+            tables.iter().map(family).collect::<Result<_, rocksdb::Error>>().map_err(unopened)?;
+        let options = layout.database().map_err(unopened)?;
         let db = match access {
-            Access::ReadWrite => {
-                Db::open_cf_descriptors(&layout.database(), folder.path(), families)
+            Access::ReadWrite => Db::open_cf_descriptors(&options, folder.path(), families),
+            Access::ReadOnly => {
+                Db::open_cf_descriptors_read_only(&options, folder.path(), families, false)
             }
-            Access::ReadOnly => Db::open_cf_descriptors_read_only(
-                &layout.database(),
-                folder.path(),
-                families,
-                false,
-            ),
         }
-        .map_err(|error| StoreError::Open(error.to_string().into()))?;
+        .map_err(unopened)?;
         Ok(Self { db, tables, _folder: folder })
     }
 
@@ -197,14 +190,18 @@ impl Drop for Database {
     }
 }
 
+fn unopened(error: rocksdb::Error) -> StoreError {
+    StoreError::Open(error.to_string().into())
+}
+
 /// A family that this program does not know was written by a newer one.
 fn refuse_unknown_families(
     folder: &Folder,
     layout: &Layout,
     tables: &[Table],
 ) -> Result<(), StoreError> {
-    let found = Db::list_cf(&layout.database(), folder.path())
-        .map_err(|error| StoreError::Open(error.to_string().into()))?;
+    let options = layout.database().map_err(unopened)?;
+    let found = Db::list_cf(&options, folder.path()).map_err(unopened)?;
     let known = |name: &String| {
         name == rocksdb::DEFAULT_COLUMN_FAMILY_NAME || tables.iter().any(|table| table.name == name)
     };

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use rocksdb::{
     BlockBasedIndexType, BlockBasedOptions, Cache, CompactionDecision, DBCompressionType,
-    DBRecoveryMode, LogLevel, Options, WriteBufferManager,
+    DBRecoveryMode, Env, LogLevel, Options, WriteBufferManager,
 };
 
 use super::schema::Migration;
@@ -66,8 +66,12 @@ impl Layout {
         Self { cache, buffers, clock: options.clock.clone() }
     }
 
-    pub fn database(&self) -> Options {
+    pub fn database(&self) -> Result<Options, rocksdb::Error> {
         let mut options = Options::default();
+        // Compaction can wait for what people wait for.
+        let mut env = Env::new()?;
+        env.lower_thread_pool_cpu_priority();
+        options.set_env(&env);
         options.create_if_missing(true);
         options.create_missing_column_families(true);
         // A torn tail is a commit that was never acknowledged. Any other damage is refused, here
@@ -92,7 +96,7 @@ impl Layout {
         options.set_log_level(LogLevel::Warn);
         options.set_max_log_file_size(4 * MIB);
         options.set_keep_log_file_num(2);
-        options
+        Ok(options)
     }
 
     pub fn family(&self, profile: Profile) -> Result<Options, rocksdb::Error> {

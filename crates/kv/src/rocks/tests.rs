@@ -1,5 +1,6 @@
 //! The RocksDB engine: the suite, and what only an engine with a disk can go through.
 
+mod background;
 mod damage;
 mod disk_full;
 mod in_place;

@@ -8,6 +8,7 @@ mod deadline;
 mod limit;
 pub(crate) mod origin;
 mod parking;
+mod prompt;
 mod replay;
 pub(crate) mod tls;
 

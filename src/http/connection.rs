@@ -30,6 +30,7 @@ use super::{
     Shared,
     deadline::WriteDeadline,
     parking::{Beginning, Parked, Spot},
+    prompt::prompt,
     replay::Replay,
 };
 
@@ -131,7 +132,7 @@ where
             Pin::new(&mut serving).graceful_shutdown();
         }
     });
-    let mut parked = noted(ended.await)?;
+    let mut parked = noted(prompt(ended).await)?;
     let http1::Parts { io, read_buf, .. } = serving.into_parts();
     let Replay { text, socket } = io.into_inner().into_inner();
     parked.followed_by(&read_buf);

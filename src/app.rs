@@ -18,6 +18,7 @@ use services::{
     passwords::{Cost, PasswordError, Passwords},
     sessions::TokenLifetimes,
     turn::TurnSettings,
+    turns::Writers,
     user_directory::Scope,
 };
 use tokio_util::sync::CancellationToken;
@@ -41,6 +42,7 @@ pub(crate) struct Shared {
     pub(crate) services: services::Settings,
     pub(crate) appservices: Appservices,
     pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) writers: Writers,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn Ids>,
     /// How the homeservers reach each other, and others.
@@ -109,6 +111,7 @@ impl Shared {
             services: service_settings(&config, &ids)?,
             appservices: Appservices::load(&config)?,
             engine,
+            writers: Writers::default(),
             clock,
             ids,
             transport,

@@ -24,6 +24,7 @@ use services::{
     log::Log,
     passwords::{Cost, Passwords},
     recent::RecentEvents,
+    turns::Writers,
 };
 use store::homeserver::{Identity, SigningSeed};
 use tokio::sync::watch;
@@ -94,6 +95,7 @@ impl World {
             server_name: server(name),
             signing_key: CurrentKey::new(signing_key),
             state_salt: [0; 16],
+            turns: Writers::default().turns(store.homeserver()),
             store,
             recent: RecentEvents::following(&log),
             log,

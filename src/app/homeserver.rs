@@ -133,6 +133,7 @@ async fn context(
         server_name: server_name.clone(),
         signing_key: CurrentKey::new(SigningKey::from_seed(seed, &version)?),
         state_salt: identity.state_salt,
+        turns: shared.writers.turns(id),
         recent: RecentEvents::following(&log),
         log,
         store,

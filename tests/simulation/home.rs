@@ -16,6 +16,7 @@ use services::{
     media::MediaSettings,
     passwords::{Cost, Passwords},
     recent::RecentEvents,
+    turns::Writers,
 };
 use store::homeserver::{Identity, SigningSeed};
 use tokio::time::{Instant, sleep};
@@ -137,6 +138,7 @@ impl Home {
             server_name: self.name.clone(),
             signing_key: CurrentKey::new(SigningKey::from_seed(key, "1").expect("a key")),
             state_salt: [self.number as u8; 16],
+            turns: Writers::default().turns(store.homeserver()),
             store,
             recent: RecentEvents::following(&log),
             log,

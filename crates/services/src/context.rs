@@ -7,7 +7,7 @@ use model::{clock::Clock, ids::Ids};
 use ruma::{OwnedServerName, OwnedUserId, UserId};
 use store::log::LogEntry;
 
-use crate::{identity::CurrentKey, log::Log, recent::RecentEvents};
+use crate::{identity::CurrentKey, log::Log, recent::RecentEvents, turns::Turns};
 
 /// How often a change is decided anew because somebody else was faster.
 const ATTEMPTS_MAX: usize = 8;
@@ -26,6 +26,7 @@ pub struct Context {
     pub store: Store,
     pub log: Arc<Log>,
     pub recent: Arc<RecentEvents>,
+    pub turns: Arc<Turns>,
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn Ids>,
 }
@@ -68,6 +69,7 @@ impl Context {
         E: From<StoreError> + From<CommitError> + Send + 'static,
     {
         let decide = Arc::new(decide);
+        let _turn = self.turns.take().await;
         let mut attempts = 0;
         loop {
             attempts += 1;

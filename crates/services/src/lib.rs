@@ -52,6 +52,7 @@ pub mod threads;
 pub mod timeline;
 pub mod to_device;
 pub mod turn;
+pub mod turns;
 pub mod typing;
 pub mod uia;
 pub mod unread;

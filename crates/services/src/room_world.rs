@@ -25,7 +25,7 @@ use store::{
 
 use crate::{
     Context, identity::CurrentKey, log::Log, reader::Reader, recent::RecentEvents,
-    room_rows::RoomRows,
+    room_rows::RoomRows, turns::Writers,
 };
 
 /// A homeserver `acme.example` in memory.
@@ -62,6 +62,7 @@ impl World {
             server_name: "acme.example".try_into().unwrap(),
             signing_key: CurrentKey::new(SigningKey::generate([1; 32]).unwrap()),
             state_salt: [2; 16],
+            turns: Writers::default().turns(store.homeserver()),
             recent: RecentEvents::following(&log),
             log,
             store,

@@ -18,6 +18,7 @@ use crate::{
     recent::RecentEvents,
     sessions::{Caller, NewSession, OpenSession, TokenLifetimes},
     turn::TurnSettings,
+    turns::Writers,
     user_directory::Scope,
 };
 
@@ -54,6 +55,7 @@ impl World {
             server_name: "acme.example".try_into().unwrap(),
             signing_key: CurrentKey::new(SigningKey::generate([1; 32]).unwrap()),
             state_salt: [2; 16],
+            turns: Writers::default().turns(store.homeserver()),
             recent: RecentEvents::following(&log),
             log,
             store,

@@ -21,7 +21,7 @@ use super::{
     RemoteMedia, Stored, UploadError, blobs,
     collect::{Collected, ORPHAN_AGE},
 };
-use crate::{Context, identity::CurrentKey, log::Log, recent::RecentEvents};
+use crate::{Context, identity::CurrentKey, log::Log, recent::RecentEvents, turns::Writers};
 
 const NO_WAIT: Duration = Duration::ZERO;
 
@@ -47,6 +47,7 @@ impl World {
             server_name: "acme.example".try_into().unwrap(),
             signing_key: CurrentKey::new(SigningKey::generate([1; 32]).unwrap()),
             state_salt: [2; 16],
+            turns: Writers::default().turns(store.homeserver()),
             recent: RecentEvents::following(&log),
             log,
             store,

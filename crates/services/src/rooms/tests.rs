@@ -17,7 +17,7 @@ use super::{
     membership::NewMembership,
     send::NewEvent,
 };
-use crate::{Context, identity::CurrentKey, log::Log, recent::RecentEvents};
+use crate::{Context, identity::CurrentKey, log::Log, recent::RecentEvents, turns::Writers};
 
 pub(super) struct World {
     pub rooms: Rooms,
@@ -32,6 +32,7 @@ pub(super) fn world() -> World {
         server_name: "acme.example".try_into().unwrap(),
         signing_key: CurrentKey::new(SigningKey::generate([1; 32]).unwrap()),
         state_salt: [2; 16],
+        turns: Writers::default().turns(store.homeserver()),
         recent: RecentEvents::following(&log),
         log,
         store,

@@ -69,6 +69,7 @@ impl Rooms {
         decide: impl Fn(&mut Draft<'_>) -> Result<T, WriteError> + Send + Sync + 'static,
     ) -> Result<Written<T>, WriteError> {
         let decide = Arc::new(decide);
+        let _turn = self.context().turns.take().await;
         for attempt in 0..ATTEMPTS_MAX {
             let (value, commit) = {
                 let mut writer = room.writer.lock().await;

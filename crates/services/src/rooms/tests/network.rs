@@ -31,6 +31,7 @@ use crate::{
         serve,
         spaces::Level,
     },
+    turns::Writers,
 };
 
 /// Everybody's rooms and keys. A server that is not in `up` cannot be asked.
@@ -65,6 +66,7 @@ impl Network {
             server_name: server_name.clone(),
             signing_key: CurrentKey::new(signing_key),
             state_salt: [number; 16],
+            turns: Writers::default().turns(store.homeserver()),
             recent: RecentEvents::following(&log),
             log,
             store,

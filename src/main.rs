@@ -1,6 +1,7 @@
 //! The command `kontor`.
 
 mod admin;
+mod allocator;
 mod app;
 mod cli;
 mod client;
@@ -28,9 +29,6 @@ use crate::{
     config::Config,
     serve::RunError,
 };
-
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Threads that may wait for the disk at the same time, besides a few for each processor. Each that
 /// was ever needed takes memory: what comes meanwhile waits in a queue.

@@ -1,8 +1,15 @@
 //! What a stretch of work cost.
 
-use harness::Server;
+use harness::{Server, within};
 use std::time::Duration;
 use tokio::time::Instant;
+
+/// For a server that is to come to rest.
+const REST_TIME_MAX: Duration = Duration::from_secs(120);
+/// So long it must have done next to nothing.
+const REST: Duration = Duration::from_secs(1);
+/// Of one processor.
+const REST_PERCENT_MAX: u32 = 3;
 
 /// Runs from its making to [`Meter::read`].
 pub(crate) struct Meter<'a> {
@@ -40,6 +47,21 @@ impl Cost {
     pub(crate) fn rate(&self, count: u64) -> f64 {
         count as f64 / self.wall.as_secs_f64()
     }
+}
+
+/// Waits until the server does nothing any more, so that what comes next is measured alone: a store
+/// goes on sorting what was written.
+pub(crate) async fn rested(server: &Server) {
+    let mut meter = Meter::of(&[server]);
+    within(REST_TIME_MAX, "the server comes to rest", async || {
+        if meter.started.elapsed() < REST {
+            return None;
+        }
+        let cost = meter.read();
+        meter = Meter::of(&[server]);
+        (cost.cpu * 100 <= cost.wall * REST_PERCENT_MAX).then_some(())
+    })
+    .await
 }
 
 pub(crate) fn micros(time: Duration) -> f64 {

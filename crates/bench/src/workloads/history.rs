@@ -5,7 +5,7 @@ use super::Workload;
 use crate::{
     disk,
     figure::{Figure, Measure, Unit, quantile},
-    meter::{Meter, millis},
+    meter::{Meter, millis, rested},
     person::Person,
     room::{connections, door, people, room_of},
     target::{Bench, Target},
@@ -66,6 +66,7 @@ async fn run(bench: Bench) -> Vec<Figure> {
         let sent = fill(&mut crowd, &rooms, size - stored).await;
         figures.push(SEND_CPU.at(size, meter.read().cpu_each(sent)));
         stored += sent;
+        rested(&server).await;
         figures.extend(pages(&bench, &server, &mut people[0], &rooms[0], size).await);
         figures.push(RECOVERY.at(size, recovery(&mut server, &mut people[0]).await));
         crowd.iter_mut().for_each(Person::hang_up);

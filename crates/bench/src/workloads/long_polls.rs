@@ -9,13 +9,14 @@ use crate::{
 };
 use harness::{Server, within};
 use std::time::Duration;
+use tokio::time::Instant;
 
 const PEOPLE: u64 = 100;
 const POLL_MS: u64 = 120_000;
 /// Long enough for a server to settle, shorter than a long-poll.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Memory that stays the same for so many looks has settled.
-const LOOKS: usize = 20;
+/// Memory that stays the same for so long has settled: an allocator keeps what was freed for a while.
+const STILL: Duration = Duration::from_secs(15);
 
 pub(crate) static MEMORY: Measure =
     Measure { title: "idle long-poll: memory each", unit: Unit::Bytes, over: None };
@@ -58,15 +59,17 @@ async fn poll(person: &mut Person, mut since: String) {
     }
 }
 
-/// The memory of a server once it no longer grows.
+/// The memory of a server once it neither grows nor shrinks.
 pub(crate) async fn settled(server: &Server) -> u64 {
-    let mut looks = Vec::new();
+    let (mut since, mut least, mut most) = (Instant::now(), u64::MAX, 0);
     within(PATIENCE, "the memory settles", async || {
-        looks.push(server.process().memory());
-        let latest = looks.iter().rev().take(LOOKS);
-        let (least, most) = (latest.clone().min()?, latest.clone().max()?);
+        let memory = server.process().memory();
+        (least, most) = (least.min(memory), most.max(memory));
         // A server that collects garbage is never still to the page.
-        (looks.len() >= LOOKS && (most - least) * 100 <= *most).then_some(*most)
+        if (most - least) * 100 > most {
+            (since, least, most) = (Instant::now(), memory, memory);
+        }
+        (since.elapsed() >= STILL).then_some(memory)
     })
     .await
 }

@@ -30,9 +30,9 @@ pub fn parse(json: &[u8]) -> Result<CanonicalJsonObject, NotCanonical> {
 
 /// The canonical bytes of an object.
 pub fn to_bytes(object: &CanonicalJsonObject) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(1024);
-    write_object(object, &mut bytes);
-    bytes
+    let mut text = String::with_capacity(1024);
+    write_object(object, &mut text);
+    text.into_bytes()
 }
 
 /// Any JSON value in canonical form, for instance the content of an event that a client sent.
@@ -40,35 +40,35 @@ pub fn canonicalise(raw: &RawValue) -> Result<CanonicalJsonValue, NotCanonical> 
     Ok(serde_json::from_str(raw.get())?)
 }
 
-fn write_object(object: &CanonicalJsonObject, out: &mut Vec<u8>) {
-    out.push(b'{');
+fn write_object(object: &CanonicalJsonObject, out: &mut String) {
+    out.push('{');
     for (index, (key, value)) in object.iter().enumerate() {
         if index > 0 {
-            out.push(b',');
+            out.push(',');
         }
         write_string(key, out);
-        out.push(b':');
+        out.push(':');
         write_value(value, out);
     }
-    out.push(b'}');
+    out.push('}');
 }
 
-fn write_value(value: &CanonicalJsonValue, out: &mut Vec<u8>) {
+fn write_value(value: &CanonicalJsonValue, out: &mut String) {
     match value {
-        CanonicalJsonValue::Null => out.extend_from_slice(b"null"),
-        CanonicalJsonValue::Bool(true) => out.extend_from_slice(b"true"),
-        CanonicalJsonValue::Bool(false) => out.extend_from_slice(b"false"),
-        CanonicalJsonValue::Integer(int) => out.extend_from_slice(int.to_string().as_bytes()),
+        CanonicalJsonValue::Null => out.push_str("null"),
+        CanonicalJsonValue::Bool(true) => out.push_str("true"),
+        CanonicalJsonValue::Bool(false) => out.push_str("false"),
+        CanonicalJsonValue::Integer(int) => out.push_str(&int.to_string()),
         CanonicalJsonValue::String(string) => write_string(string, out),
         CanonicalJsonValue::Array(values) => {
-            out.push(b'[');
+            out.push('[');
             for (index, value) in values.iter().enumerate() {
                 if index > 0 {
-                    out.push(b',');
+                    out.push(',');
                 }
                 write_value(value, out);
             }
-            out.push(b']');
+            out.push(']');
         }
         CanonicalJsonValue::Object(object) => write_object(object, out),
     }
@@ -76,36 +76,35 @@ fn write_value(value: &CanonicalJsonValue, out: &mut Vec<u8>) {
 
 /// Writes a JSON string, escaping only what must be: quote, backslash and the control characters,
 /// with the short escapes where JSON has them.
-pub(crate) fn write_string(string: &str, out: &mut Vec<u8>) {
-    out.push(b'"');
+pub(crate) fn write_string(string: &str, out: &mut String) {
+    out.push('"');
     let is_clean = |byte: &u8| *byte >= 0x20 && *byte != b'"' && *byte != b'\\';
     // Nearly all strings are; to find it out takes a few steps for many bytes.
-    if string
-        .as_bytes()
-        .chunks(16)
-        .all(|chunk| chunk.iter().fold(true, |all, byte| all & is_clean(byte)))
+    let (chunks, rest) = string.as_bytes().as_chunks::<16>();
+    if chunks.iter().all(|chunk| chunk.iter().fold(true, |all, byte| all & is_clean(byte)))
+        && rest.iter().all(is_clean)
     {
-        out.extend_from_slice(string.as_bytes());
-        return out.push(b'"');
+        out.push_str(string);
+        return out.push('"');
     }
     let mut clean_from = 0;
     for (index, byte) in string.bytes().enumerate() {
         if is_clean(&byte) {
             continue;
         }
-        out.extend_from_slice(&string.as_bytes()[clean_from..index]);
+        out.push_str(&string[clean_from..index]);
         clean_from = index + 1;
         match byte {
-            b'"' => out.extend_from_slice(b"\\\""),
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            0x08 => out.extend_from_slice(b"\\b"),
-            0x09 => out.extend_from_slice(b"\\t"),
-            0x0a => out.extend_from_slice(b"\\n"),
-            0x0c => out.extend_from_slice(b"\\f"),
-            0x0d => out.extend_from_slice(b"\\r"),
-            control => out.extend_from_slice(format!("\\u{control:04x}").as_bytes()),
+            b'"' => out.push_str("\\\""),
+            b'\\' => out.push_str("\\\\"),
+            0x08 => out.push_str("\\b"),
+            0x09 => out.push_str("\\t"),
+            0x0a => out.push_str("\\n"),
+            0x0c => out.push_str("\\f"),
+            0x0d => out.push_str("\\r"),
+            control => out.push_str(&format!("\\u{control:04x}")),
         }
     }
-    out.extend_from_slice(&string.as_bytes()[clean_from..]);
-    out.push(b'"');
+    out.push_str(&string[clean_from..]);
+    out.push('"');
 }

@@ -200,7 +200,7 @@ impl Unsigned<'_> {
     fn put(&self, event: &mut RawObject) {
         event.begin("unsigned");
         if let Some(age) = self.age {
-            event.put_value("age", &age);
+            event.put_number("age", age);
         }
         let raw = [
             ("m.relations", &self.relations),

@@ -1,22 +1,24 @@
 //! Writing an object out of pieces that are JSON already.
 
+use std::fmt::Write;
+
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{Json, write_string};
 
 /// An object that is being written, member by member.
-pub struct RawObject(Vec<u8>);
+pub struct RawObject(String);
 
 impl RawObject {
     /// An empty object; `capacity`: about how many bytes it will have.
     pub fn with_capacity(capacity: usize) -> Self {
-        Self(Vec::with_capacity(capacity))
+        Self(String::with_capacity(capacity))
     }
 
     pub fn put(&mut self, key: &'static str, value: Json<'_>) {
         self.key(key);
-        self.0.extend_from_slice(value.get().as_bytes());
+        self.0.push_str(value.get());
     }
 
     pub fn put_string(&mut self, key: &'static str, value: &str) {
@@ -27,23 +29,31 @@ impl RawObject {
     /// The members that follow are those of an object inside this one, until [`end`](Self::end).
     pub fn begin(&mut self, key: &'static str) {
         self.key(key);
-        self.0.push(b'{');
+        self.0.push('{');
     }
 
     pub fn end(&mut self) {
-        self.0.push(b'}');
+        self.0.push('}');
     }
 
     pub fn put_raw(&mut self, key: &'static str, value: &RawValue) {
         self.key(key);
-        self.0.extend_from_slice(value.get().as_bytes());
+        self.0.push_str(value.get());
     }
 
     /// A value that cannot fail to become JSON: a struct, or a map with string keys.
     pub fn put_value(&mut self, key: &'static str, value: &impl Serialize) {
         self.key(key);
-        serde_json::to_writer(&mut self.0, value)
-            .unwrap_or_else(|error| panic!("a value did not become JSON: {error}"));
+        let value = serde_json::to_string(value);
+        self.0.push_str(
+            &value.unwrap_or_else(|error| panic!("a value did not become JSON: {error}")),
+        );
+    }
+
+    pub fn put_number(&mut self, key: &'static str, number: u64) {
+        self.key(key);
+        // To write into a string does not fail.
+        let _ = write!(self.0, "{number}");
     }
 
     /// What is written so far, to be gone on with more than once.
@@ -53,43 +63,42 @@ impl RawObject {
 
     fn close(&mut self) {
         if self.0.is_empty() {
-            self.0.push(b'{');
+            self.0.push('{');
         }
-        self.0.push(b'}');
+        self.0.push('}');
     }
 
     pub fn finish(mut self) -> Box<RawValue> {
         self.close();
-        // Only text was put in. A copy of the right size costs less than making the buffer fit.
-        let text = std::str::from_utf8(&self.0).unwrap_or_else(|error| panic!("{error}"));
-        into_raw(text.to_owned())
+        // A copy of the right size costs less than making the buffer fit.
+        into_raw(self.0.as_str().to_owned())
     }
 
     fn key(&mut self, key: &'static str) {
-        match self.0.last() {
-            None => self.0.push(b'{'),
+        match self.0.as_bytes().last() {
+            None => self.0.push('{'),
             Some(b'{') => {}
-            Some(_) => self.0.push(b','),
+            Some(_) => self.0.push(','),
         }
-        self.0.push(b'"');
-        self.0.extend_from_slice(key.as_bytes());
-        self.0.extend_from_slice(b"\":");
+        self.0.push('"');
+        self.0.push_str(key);
+        self.0.push_str("\":");
     }
 }
 
 /// An array that is being written, object by object.
-pub struct RawArray(Vec<u8>);
+pub struct RawArray(String);
 
 impl RawArray {
     /// An empty array; `capacity`: about how many bytes it will have.
     pub fn with_capacity(capacity: usize) -> Self {
-        Self(Vec::with_capacity(capacity))
+        Self(String::with_capacity(capacity))
     }
 
     /// An object that begins so, and the members that `rest` adds.
     pub fn push(&mut self, begun: &BegunObject, rest: impl FnOnce(&mut RawObject)) {
-        self.0.push(if self.0.is_empty() { b'[' } else { b',' });
-        self.0.extend_from_slice(&begun.0);
+        self.0.push(if self.0.is_empty() { '[' } else { ',' });
+        self.0.push_str(&begun.0);
         // The object goes on where the array ends.
         let mut object = RawObject(std::mem::take(&mut self.0));
         rest(&mut object);
@@ -99,23 +108,22 @@ impl RawArray {
 
     pub fn finish(mut self) -> Box<RawValue> {
         if self.0.is_empty() {
-            self.0.push(b'[');
+            self.0.push('[');
         }
-        self.0.push(b']');
-        // Only text was put in.
-        into_raw(String::from_utf8(self.0).unwrap_or_else(|error| panic!("{error}")))
+        self.0.push(']');
+        into_raw(self.0)
     }
 }
 
 /// The beginning of an object.
 #[derive(Debug)]
-pub struct BegunObject(Box<[u8]>);
+pub struct BegunObject(Box<str>);
 
 impl BegunObject {
     /// Goes on with it; `more`: about how many bytes are still to come.
     pub fn resume(&self, more: usize) -> RawObject {
-        let mut object = Vec::with_capacity(self.0.len() + more);
-        object.extend_from_slice(&self.0);
+        let mut object = String::with_capacity(self.0.len() + more);
+        object.push_str(&self.0);
         RawObject(object)
     }
 

@@ -149,7 +149,7 @@ fn an_object_of_pieces_is_what_they_say() {
         object.put("content", member.unwrap().1);
     }
     object.put_string("sender", "\"quoted\"");
-    object.put_value("age", &5);
+    object.put_number("age", 5);
     assert_eq!(object.finish().get(), r#"{"content":{"a":[]},"sender":"\"quoted\"","age":5}"#);
 }
 
@@ -159,7 +159,7 @@ fn an_object_inside_an_object_has_members_of_its_own() {
     object.begin("empty");
     object.end();
     object.begin("unsigned");
-    object.put_value("age", &5);
+    object.put_number("age", 5);
     object.put_string("membership", "join");
     object.end();
     object.put_string("type", "x");
@@ -173,7 +173,7 @@ fn a_begun_object_is_gone_on_with_as_often_as_one_likes() {
     begun.put_string("a", "{");
     let begun = begun.pause();
     let mut list = RawArray::with_capacity(64);
-    list.push(&begun, |object| object.put_value("b", &1));
+    list.push(&begun, |object| object.put_number("b", 1));
     list.push(&begun, |_| {});
     assert_eq!(list.finish().get(), r#"[{"a":"{","b":1},{"a":"{"}]"#);
     assert_eq!(begun.resume(0).finish().get(), r#"{"a":"{"}"#);

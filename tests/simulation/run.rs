@@ -146,20 +146,8 @@ impl World {
         let creator = self.people[self.rng.random_range(0..self.people.len())].clone();
         let version = script::version(&mut self.rng);
         let public = self.rng.random_ratio(3, 4);
-        let new = NewRoom {
-            creator: creator.id.clone(),
-            version,
-            preset: if public { Preset::PublicChat } else { Preset::PrivateChat },
-            creation_content: Map::new(),
-            creator_profile: Map::new(),
-            initial_state: Vec::new(),
-            name: None,
-            topic: None,
-            power_levels: Map::new(),
-            alias: None,
-            published: false,
-            trusted: Vec::new(),
-        };
+        let preset = if public { Preset::PublicChat } else { Preset::PrivateChat };
+        let new = NewRoom::new(creator.id.clone(), version, preset);
         let running = self.homes[creator.home].running.clone().expect("it runs");
         let id = running.federation.services.rooms.create(new).await.expect("a room");
         self.trace.note(&creator.id, format!("creates {id}, version {version}"));

@@ -97,18 +97,8 @@ impl Company {
                 (state[0].as_str().unwrap().to_owned(), String::new(), state[1].clone())
             });
         let new = NewRoom {
-            creator: self.user("alice"),
-            version,
-            preset,
-            creation_content: Map::new(),
-            creator_profile: Map::new(),
             initial_state: initial_state.collect(),
-            name: None,
-            topic: None,
-            power_levels: Map::new(),
-            alias: None,
-            published: false,
-            trusted: Vec::new(),
+            ..NewRoom::new(self.user("alice"), version, preset)
         };
         self.home.services.rooms.create(new).await.unwrap()
     }

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use model::room_version::RoomVersion;
 use ruma::OwnedRoomId;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::{
     rooms::create::{NewRoom, Preset},
@@ -12,20 +12,8 @@ use crate::{
 
 impl World {
     async fn room_of(&self, creator: &Caller) -> OwnedRoomId {
-        let new = NewRoom {
-            creator: creator.user_id.clone(),
-            version: RoomVersion::V12,
-            preset: Preset::PrivateChat,
-            creation_content: Map::new(),
-            creator_profile: Map::new(),
-            initial_state: Vec::new(),
-            name: None,
-            topic: None,
-            power_levels: Map::new(),
-            alias: None,
-            published: false,
-            trusted: Vec::new(),
-        };
+        let creator = creator.user_id.clone();
+        let new = NewRoom::new(creator, RoomVersion::V12, Preset::PrivateChat);
         self.services.rooms.create(new).await.unwrap()
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use model::room_version::RoomVersion;
 use proptest::{collection::vec, prelude::*};
 use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
-use serde_json::{Map, Value, json, value::to_raw_value};
+use serde_json::{Value, json, value::to_raw_value};
 
 use super::RecentEvents;
 use crate::{
@@ -62,20 +62,7 @@ impl Case {
         let world = World::new();
         let context = world.services.context.clone();
         let rooms = Rooms::new(context.clone());
-        let new = NewRoom {
-            creator: alice(),
-            version: RoomVersion::V11,
-            preset: Preset::PrivateChat,
-            creation_content: Map::new(),
-            creator_profile: Map::new(),
-            initial_state: Vec::new(),
-            name: None,
-            topic: None,
-            power_levels: Map::new(),
-            alias: None,
-            published: false,
-            trusted: Vec::new(),
-        };
+        let new = NewRoom::new(alice(), RoomVersion::V11, Preset::PrivateChat);
         let room = rooms.create(new).await.unwrap();
         Self { _world: world, context, rooms, room, sent: Vec::new() }
     }

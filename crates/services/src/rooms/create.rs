@@ -36,6 +36,26 @@ pub struct NewRoom {
     pub trusted: Vec<OwnedUserId>,
 }
 
+impl NewRoom {
+    /// What its preset makes of it, and nothing else.
+    pub fn new(creator: OwnedUserId, version: RoomVersion, preset: Preset) -> Self {
+        Self {
+            creator,
+            version,
+            preset,
+            creation_content: Map::new(),
+            creator_profile: Map::new(),
+            initial_state: Vec::new(),
+            name: None,
+            topic: None,
+            power_levels: Map::new(),
+            alias: None,
+            published: false,
+            trusted: Vec::new(),
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Preset {
     PrivateChat,

@@ -52,18 +52,9 @@ fn bob() -> OwnedUserId {
 
 pub(super) fn new_room(version: RoomVersion, preset: Preset) -> NewRoom {
     NewRoom {
-        creator: alice(),
-        version,
-        preset,
-        creation_content: Map::new(),
-        creator_profile: Map::new(),
-        initial_state: Vec::new(),
         name: Some("Ledger".to_owned()),
         topic: Some("Trade".to_owned()),
-        power_levels: Map::new(),
-        alias: None,
-        published: false,
-        trusted: Vec::new(),
+        ..NewRoom::new(alice(), version, preset)
     }
 }
 

@@ -73,14 +73,7 @@ impl Rooms {
             creation_content: old.creation_content(&room_id, version, &additional_creators),
             initial_state: old.initial_state(version, &user, &additional_creators),
             published: old.published,
-            creator: user.clone(),
-            version,
-            preset: Preset::Nothing,
-            name: None,
-            topic: None,
-            power_levels: Map::new(),
-            alias: None,
-            trusted: Vec::new(),
+            ..NewRoom::new(user.clone(), version, Preset::Nothing)
         };
         let replacement = self.create(new).await?;
         self.take_names(&replacement, &user, old).await?;

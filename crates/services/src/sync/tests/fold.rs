@@ -195,20 +195,7 @@ async fn check_with_rules(steps: &[Step], query: &SyncQuery) {
 }
 
 fn public_room() -> NewRoom {
-    NewRoom {
-        creator: user_id("alice"),
-        version: model::room_version::RoomVersion::DEFAULT,
-        preset: Preset::PublicChat,
-        creation_content: serde_json::Map::new(),
-        creator_profile: serde_json::Map::new(),
-        initial_state: Vec::new(),
-        name: None,
-        topic: None,
-        power_levels: serde_json::Map::new(),
-        alias: None,
-        published: false,
-        trusted: Vec::new(),
-    }
+    NewRoom::new(user_id("alice"), model::room_version::RoomVersion::DEFAULT, Preset::PublicChat)
 }
 
 fn new_event(sender: &str, event_type: &str, state_key: Option<String>) -> NewEvent {

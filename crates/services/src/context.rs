@@ -68,8 +68,18 @@ impl Context {
         T: Send + 'static,
         E: From<StoreError> + From<CommitError> + Send + 'static,
     {
+        self.turns.take(self.change_now(decide)).await
+    }
+
+    async fn change_now<T, E>(
+        &self,
+        decide: impl Fn(&Snapshot, &mut Batch) -> Result<Decision<T>, E> + Send + Sync + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + From<CommitError> + Send + 'static,
+    {
         let decide = Arc::new(decide);
-        let _turn = self.turns.take().await;
         let mut attempts = 0;
         loop {
             attempts += 1;

@@ -4,20 +4,23 @@
 //! Commits are taken by turns anyway, but the threads that lead up to them serve who comes first:
 //! behind a hundred writers of one homeserver, a writer of another would wait for all of them.
 
-use std::{sync::Arc, thread::available_parallelism, time::Duration};
+use std::{pin::pin, sync::Arc, thread::available_parallelism, time::Duration};
 
 use kv::HomeserverId;
 use parking_lot::Mutex;
 use tokio::{
-    sync::{Semaphore, SemaphorePermit},
-    time::Instant,
+    sync::Semaphore,
+    time::{Instant, timeout},
 };
 
 #[cfg(test)]
 mod tests;
 
-/// Writes in work for each processor: one that is decided, and one that waits for the disk.
-const PER_PROCESSOR: usize = 2;
+/// Writes in work for each processor.
+const PER_PROCESSOR: usize = 1;
+/// What takes longer waits for something that others do not have to wait for, a slow disk for
+/// instance, and no longer counts.
+const TURN_TIME_MAX: Duration = Duration::from_millis(2);
 /// Who wrote so long ago does not write now.
 const MEMORY: Duration = Duration::from_secs(10);
 
@@ -63,14 +66,22 @@ impl Writers {
 }
 
 impl Turns {
-    /// Waits until a write may begin. It is in work as long as this is kept.
-    pub async fn take(&self) -> Option<SemaphorePermit<'_>> {
+    /// Does a write when it is its turn.
+    pub async fn take<T>(&self, write: impl Future<Output = T>) -> T {
         let others_write = self.writers.latest.lock().note(self.homeserver, Instant::now());
         if !others_write {
-            return None;
+            return write.await;
         }
         // It is never closed.
-        self.in_work.acquire().await.ok()
+        let turn = self.in_work.acquire().await.ok();
+        let mut write = pin!(write);
+        match timeout(TURN_TIME_MAX, &mut write).await {
+            Ok(done) => done,
+            Err(_) => {
+                drop(turn);
+                write.await
+            }
+        }
     }
 }
 

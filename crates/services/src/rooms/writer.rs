@@ -68,8 +68,15 @@ impl Rooms {
         room: &Arc<Room>,
         decide: impl Fn(&mut Draft<'_>) -> Result<T, WriteError> + Send + Sync + 'static,
     ) -> Result<Written<T>, WriteError> {
+        self.context().turns.take(self.write_now(room, decide)).await
+    }
+
+    async fn write_now<T: Send + 'static>(
+        &self,
+        room: &Arc<Room>,
+        decide: impl Fn(&mut Draft<'_>) -> Result<T, WriteError> + Send + Sync + 'static,
+    ) -> Result<Written<T>, WriteError> {
         let decide = Arc::new(decide);
-        let _turn = self.context().turns.take().await;
         for attempt in 0..ATTEMPTS_MAX {
             let (value, commit) = {
                 let mut writer = room.writer.lock().await;

@@ -1,59 +1,83 @@
-use std::time::Duration;
+use std::{future::pending, task::Poll, time::Duration};
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, poll};
 use kv::HomeserverId;
+use tokio::{sync::oneshot, time::advance};
 
-use super::{MEMORY, Writers};
+use super::{MEMORY, TURN_TIME_MAX, Turns, Writers};
 
 const ACME: HomeserverId = HomeserverId(1);
 const GLOBEX: HomeserverId = HomeserverId(2);
 const MOMENT: Duration = Duration::from_millis(1);
 
+impl Turns {
+    /// Whether a write may begin at once.
+    fn is_free(&self) -> bool {
+        self.take(async {}).now_or_never().is_some()
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn who_writes_alone_has_as_many_writes_in_work_as_it_likes() {
-    let turns = Writers::new(2).turns(ACME);
-    for _ in 0..100 {
-        assert!(turns.take().now_or_never().is_some());
+    let turns = Writers::new(1).turns(ACME);
+    let mut writes: Vec<_> = (0..100).map(|_| Box::pin(turns.take(pending::<()>()))).collect();
+    for write in &mut writes {
+        assert!(poll!(write).is_pending());
     }
+    assert!(turns.is_free());
 }
 
 #[tokio::test(start_paused = true)]
 async fn who_writes_beside_another_has_few_writes_in_work() {
     let writers = Writers::new(2);
     let (acme, globex) = (writers.turns(ACME), writers.turns(GLOBEX));
-    globex.take().await;
-    let first = acme.take().await;
-    let _second = acme.take().await;
-    assert!(acme.take().now_or_never().is_none(), "the third waits");
-    assert!(globex.take().now_or_never().is_some(), "the other has turns of its own");
-    drop(first);
-    assert!(acme.take().now_or_never().is_some(), "one has ended");
+    globex.take(async {}).await;
+    let (end, ended) = oneshot::channel::<()>();
+    let mut first = Box::pin(acme.take(ended));
+    let mut second = Box::pin(acme.take(pending::<()>()));
+    assert!(poll!(&mut first).is_pending() && poll!(&mut second).is_pending());
+    assert!(!acme.is_free(), "a third waits");
+    assert!(globex.is_free(), "the other has turns of its own");
+    end.send(()).unwrap();
+    assert_eq!(poll!(&mut first), Poll::Ready(Ok(())));
+    assert!(acme.is_free(), "one has ended");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_turn_that_nobody_waits_for_any_more_is_another_s() {
     let writers = Writers::new(1);
     let (acme, globex) = (writers.turns(ACME), writers.turns(GLOBEX));
-    globex.take().await;
-    let first = acme.take().await;
-    let mut gone = Box::pin(acme.take());
-    assert!(gone.as_mut().now_or_never().is_none());
-    let mut next = Box::pin(acme.take());
-    assert!(next.as_mut().now_or_never().is_none());
-    drop(gone);
-    drop(first);
-    assert!(next.now_or_never().is_some());
+    globex.take(async {}).await;
+    let mut first = Box::pin(acme.take(pending::<()>()));
+    let mut gone = Box::pin(acme.take(pending::<()>()));
+    let mut next = Box::pin(acme.take(async {}));
+    assert!(poll!(&mut first).is_pending());
+    assert!(poll!(&mut gone).is_pending() && poll!(&mut next).is_pending());
+    drop((gone, first));
+    assert!(poll!(&mut next).is_ready());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_long_for_the_disk_holds_up_nobody() {
+    let writers = Writers::new(1);
+    let (acme, globex) = (writers.turns(ACME), writers.turns(GLOBEX));
+    globex.take(async {}).await;
+    let mut slow = Box::pin(acme.take(pending::<()>()));
+    assert!(poll!(&mut slow).is_pending() && !acme.is_free());
+    advance(TURN_TIME_MAX + MOMENT).await;
+    assert!(poll!(&mut slow).is_pending(), "it goes on");
+    assert!(acme.is_free());
 }
 
 #[tokio::test(start_paused = true)]
 async fn who_has_not_written_for_a_while_limits_nobody() {
     let writers = Writers::new(1);
     let (acme, globex) = (writers.turns(ACME), writers.turns(GLOBEX));
-    globex.take().await;
-    let _first = acme.take().await;
-    assert!(acme.take().now_or_never().is_none());
-    tokio::time::advance(MEMORY - MOMENT).await;
-    assert!(acme.take().now_or_never().is_none(), "not yet");
-    tokio::time::advance(MOMENT).await;
-    assert!(acme.take().now_or_never().is_some());
+    globex.take(async {}).await;
+    advance(MEMORY - MOMENT).await;
+    let mut first = Box::pin(acme.take(pending::<()>()));
+    assert!(poll!(&mut first).is_pending());
+    assert!(!acme.is_free(), "not yet");
+    advance(MOMENT).await;
+    assert!(acme.is_free());
 }

@@ -144,6 +144,15 @@ fn receiver(world: &World, name: &str) -> Receiver {
     receiver
 }
 
+/// One that has said something to b.example.
+async fn speaking(world: &mut World) -> Writing {
+    let mut a = writing(world).await;
+    a.run().await;
+    a.enter(1, "b.example").await;
+    a.say(1, "one").await;
+    a
+}
+
 async fn writing(world: &mut World) -> Writing {
     Writing::new(world.home("a.example").await)
 }
@@ -175,10 +184,7 @@ async fn our_events_go_to_the_servers_of_the_room_in_order() {
 async fn a_server_gets_the_event_that_ends_its_stay_and_nothing_after() {
     let mut world = World::new();
     let b = receiver(&world, "b.example");
-    let mut a = writing(&mut world).await;
-    a.run().await;
-    a.enter(1, "b.example").await;
-    a.say(1, "one").await;
+    let mut a = speaking(&mut world).await;
     b.bodies_of(1).await;
     let kick = a
         .write(1, "@alice:a.example", "kick", |batch, number| {
@@ -221,10 +227,7 @@ async fn a_server_that_was_away_is_caught_up_with_and_delays_nobody() {
 #[tokio::test]
 async fn a_sign_of_life_starts_the_sending_at_once() {
     let mut world = World::new();
-    let mut a = writing(&mut world).await;
-    a.run().await;
-    a.enter(1, "b.example").await;
-    a.say(1, "one").await;
+    let a = speaking(&mut world).await;
     let name = server("b.example");
     eventually(|| a.home.contacts.is_failing(&name)).await;
     for _ in 0..10 {
@@ -242,10 +245,7 @@ async fn a_sign_of_life_starts_the_sending_at_once() {
 async fn what_was_not_sent_is_sent_after_a_restart_and_what_was_is_not() {
     let mut world = World::new();
     let b = receiver(&world, "b.example");
-    let mut a = writing(&mut world).await;
-    a.run().await;
-    a.enter(1, "b.example").await;
-    a.say(1, "one").await;
+    let mut a = speaking(&mut world).await;
     b.bodies_of(1).await;
     eventually(|| a.home.sender.inner.state.lock().lanes.is_empty()).await;
     a.running.take().unwrap().abort();
@@ -264,10 +264,7 @@ async fn what_was_not_sent_is_sent_after_a_restart_and_what_was_is_not() {
 async fn what_was_sent_just_before_a_crash_is_sent_again() {
     let mut world = World::new();
     let b = receiver(&world, "b.example");
-    let mut a = writing(&mut world).await;
-    a.run().await;
-    a.enter(1, "b.example").await;
-    a.say(1, "one").await;
+    let mut a = speaking(&mut world).await;
     b.bodies_of(1).await;
     a.running.take().unwrap().abort();
     a.say(1, "two").await;
@@ -280,10 +277,7 @@ async fn what_was_sent_just_before_a_crash_is_sent_again() {
 async fn a_failure_is_not_forgotten_with_the_cursor() {
     let mut world = World::new();
     let b = receiver(&world, "b.example");
-    let mut a = writing(&mut world).await;
-    a.run().await;
-    a.enter(1, "b.example").await;
-    a.say(1, "one").await;
+    let a = speaking(&mut world).await;
     b.bodies_of(1).await;
     let name = server("b.example");
     eventually(|| !a.home.sender.inner.state.lock().lanes.contains_key(&name)).await;
@@ -321,10 +315,7 @@ async fn a_server_that_refuses_us_is_left_alone_but_loses_nothing() {
     let closed = Arc::new(AtomicBool::new(true));
     let shared = Arc::clone(&closed);
     b.refuse(move |_| shared.load(Ordering::Relaxed).then_some(StatusCode::FORBIDDEN));
-    let mut a = writing(&mut world).await;
-    a.run().await;
-    a.enter(1, "b.example").await;
-    a.say(1, "one").await;
+    let a = speaking(&mut world).await;
     let name = server("b.example");
     eventually(|| a.home.contacts.is_failing(&name)).await;
     closed.store(false, Ordering::Relaxed);

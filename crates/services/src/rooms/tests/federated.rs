@@ -74,6 +74,16 @@ async fn set(
     rooms.set_membership(room, new).await.unwrap();
 }
 
+/// Alice invites bob.
+fn invitation() -> NewMembership {
+    NewMembership {
+        sender: alice(),
+        target: bob(),
+        membership: MembershipState::Invite,
+        content: Map::new(),
+    }
+}
+
 async fn bodies(rooms: &Rooms, room: &OwnedRoomId) -> Vec<String> {
     let body = |pdu: &model::pdu::Pdu| {
         let content: serde_json::Value = pdu.content_as()?;
@@ -187,13 +197,7 @@ async fn an_invitation_crosses_the_border_and_can_be_accepted() {
     let network = Arc::new(Network::default());
     let (acme, hansa) = (network.add("acme.example"), network.add("hansa.example"));
     let room = acme.create(new_room(RoomVersion::V12, Preset::PrivateChat)).await.unwrap();
-    let new = NewMembership {
-        sender: alice(),
-        target: bob(),
-        membership: MembershipState::Invite,
-        content: Map::new(),
-    };
-    acme.invite(&room, new).await.unwrap();
+    acme.invite(&room, invitation()).await.unwrap();
     let open = hansa.get(&room).await.unwrap();
     let membership = hansa.membership(&open, &bob()).await.unwrap().unwrap();
     assert_eq!(membership.kind, Kind::Invite);
@@ -210,13 +214,7 @@ async fn the_end_of_an_invitation_waits_for_its_server_from_its_commit_on() {
     let network = Arc::new(Network::default());
     let (acme, _hansa) = (network.add("acme.example"), network.add("hansa.example"));
     let room = acme.create(new_room(RoomVersion::V12, Preset::PrivateChat)).await.unwrap();
-    let invite = NewMembership {
-        sender: alice(),
-        target: bob(),
-        membership: MembershipState::Invite,
-        content: Map::new(),
-    };
-    acme.invite(&room, invite).await.unwrap();
+    acme.invite(&room, invitation()).await.unwrap();
     assert_eq!(forks::pending(&acme, "hansa.example").await.len(), 0);
     // Nobody sends at this homeserver: as if it died right now.
     set(&acme, &room, alice(), bob(), MembershipState::Leave).await;
@@ -230,17 +228,11 @@ async fn the_end_of_an_earlier_invitation_does_not_end_a_new_one() {
     let network = Arc::new(Network::default());
     let (acme, hansa) = (network.add("acme.example"), network.add("hansa.example"));
     let room = acme.create(new_room(RoomVersion::V12, Preset::PrivateChat)).await.unwrap();
-    let invite = || NewMembership {
-        sender: alice(),
-        target: bob(),
-        membership: MembershipState::Invite,
-        content: Map::new(),
-    };
-    acme.invite(&room, invite()).await.unwrap();
+    acme.invite(&room, invitation()).await.unwrap();
     set(&acme, &room, alice(), bob(), MembershipState::Leave).await;
     let withdrawn = timeline(&acme, &room).await.pop().unwrap();
     // The new invitation is sent at once, the end of the old one waits in a queue.
-    acme.invite(&room, invite()).await.unwrap();
+    acme.invite(&room, invitation()).await.unwrap();
     let open = hansa.get(&room).await.unwrap();
     assert!(!hansa.receive_retraction(&open, &withdrawn).await.unwrap());
     let kind = async || hansa.membership(&open, &bob()).await.unwrap().unwrap().kind;
@@ -259,13 +251,7 @@ async fn an_invitation_that_overtakes_the_ban_before_it_is_kept() {
     let ban = timeline(&acme, &room).await.pop().unwrap();
     set(&acme, &room, alice(), bob(), MembershipState::Leave).await;
     let unban = timeline(&acme, &room).await.pop().unwrap();
-    let invite = NewMembership {
-        sender: alice(),
-        target: bob(),
-        membership: MembershipState::Invite,
-        content: Map::new(),
-    };
-    acme.invite(&room, invite).await.unwrap();
+    acme.invite(&room, invitation()).await.unwrap();
     let membership = async || hansa.membership(&open, &bob()).await.unwrap().unwrap();
     assert_eq!(membership().await.kind, Kind::Join, "the ban is still on its way");
     network.deliver_event(&acme, &hansa, &ban).await.unwrap();
@@ -285,13 +271,7 @@ async fn an_invitation_can_be_declined() {
     let network = Arc::new(Network::default());
     let (acme, hansa) = (network.add("acme.example"), network.add("hansa.example"));
     let room = acme.create(new_room(RoomVersion::V12, Preset::PrivateChat)).await.unwrap();
-    let new = NewMembership {
-        sender: alice(),
-        target: bob(),
-        membership: MembershipState::Invite,
-        content: Map::new(),
-    };
-    acme.invite(&room, new).await.unwrap();
+    acme.invite(&room, invitation()).await.unwrap();
     let leaving =
         Joining { user: bob(), room_id: room.clone(), via: Vec::new(), content: Map::new() };
     hansa.leave(leaving).await.unwrap();

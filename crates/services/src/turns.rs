@@ -16,8 +16,6 @@ use tokio::{
 #[cfg(test)]
 mod tests;
 
-/// Writes in work for each processor.
-const PER_PROCESSOR: usize = 1;
 /// What takes longer waits for something that others do not have to wait for, a slow disk for
 /// instance, and no longer counts.
 const TURN_TIME_MAX: Duration = Duration::from_millis(2);
@@ -47,8 +45,9 @@ struct Latest {
 }
 
 impl Default for Writers {
+    /// One write in work for each processor.
     fn default() -> Self {
-        Self::new(PER_PROCESSOR * available_parallelism().map_or(1, usize::from))
+        Self::new(available_parallelism().map_or(1, usize::from))
     }
 }
 

@@ -3,7 +3,6 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
-use serde_json::Map;
 use services::rooms::create::{NewRoom, Preset};
 use tokio::{
     task::JoinSet,

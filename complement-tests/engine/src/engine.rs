@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::Child;
 
 use crate::{
@@ -156,7 +156,7 @@ impl Engine {
             signal(child, Signal::CONT)?;
             signal(child, Signal::TERM)?;
             if tokio::time::timeout(patience, child.wait()).await.is_err() {
-                child.kill().await?;
+                end(child).await?;
             }
         }
         self.note_end(&container, &mut process);
@@ -167,7 +167,7 @@ impl Engine {
         let container = self.world().container(wanted)?.clone();
         let mut process = container.process.lock().await;
         if let Some(child) = process.as_mut() {
-            child.kill().await?;
+            end(child).await?;
         }
         self.note_end(&container, &mut process);
         Ok(())
@@ -297,10 +297,18 @@ fn lock(world: &Mutex<World>) -> MutexGuard<'_, World> {
     world.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// To a process and those that it has started, which are of its group.
 fn signal(child: &Child, signal: Signal) -> Result<(), Error> {
     // Without an id it has ended, and was waited for.
     let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-    id.map_or(Ok(()), |id| kill_process(id, signal).map_err(|error| Error::System(error.into())))
+    let Some(id) = id else { return Ok(()) };
+    kill_process_group(id, signal).map_err(|error| Error::System(error.into()))
+}
+
+async fn end(child: &mut Child) -> Result<(), Error> {
+    signal(child, Signal::KILL)?;
+    child.wait().await?;
+    Ok(())
 }
 
 async fn copy(from: PathBuf, to: PathBuf) -> Result<(), Error> {

@@ -66,6 +66,7 @@ pub(crate) fn start(
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log)
+        .process_group(0)
         .kill_on_drop(true)
         .spawn();
     let program = command.as_std().get_program().to_string_lossy().into_owned();

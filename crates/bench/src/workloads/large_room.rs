@@ -3,7 +3,7 @@
 use super::Workload;
 use crate::{
     figure::{Figure, Measure, Unit},
-    meter::Meter,
+    meter::{Meter, rested},
     room::{door, people},
     target::Bench,
 };
@@ -34,6 +34,7 @@ async fn run(bench: Bench) -> Vec<Figure> {
     let room = crowd[0].create_room().await;
     let mut members = 1;
     for &size in sizes {
+        rested(&server).await;
         let meter = Meter::of(&[&server]);
         for person in &mut crowd[members as usize..size as usize] {
             person.join(&room, None).await;
@@ -43,6 +44,7 @@ async fn run(bench: Bench) -> Vec<Figure> {
         figures.push(JOIN_CPU.at(size, meter.read().cpu_each(size - members)));
         members = size;
         let times = bench.times(2_000);
+        rested(&server).await;
         let meter = Meter::of(&[&server]);
         for _ in 0..times {
             crowd[0].say(&room).await;

@@ -1,4 +1,4 @@
-use std::{future::pending, task::Poll, time::Duration};
+use std::{future::pending, sync::Arc, task::Poll, time::Duration};
 
 use futures_util::{FutureExt, poll};
 use kv::HomeserverId;
@@ -17,6 +17,14 @@ impl Turns {
     }
 }
 
+/// Acme, and globex which has just written.
+async fn beside_each_other(in_work_max: usize) -> (Arc<Turns>, Arc<Turns>) {
+    let writers = Writers::new(in_work_max);
+    let (acme, globex) = (writers.turns(ACME), writers.turns(GLOBEX));
+    globex.take(async {}).await;
+    (acme, globex)
+}
+
 #[tokio::test(start_paused = true)]
 async fn who_writes_alone_has_as_many_writes_in_work_as_it_likes() {
     let turns = Writers::new(1).turns(ACME);
@@ -29,9 +37,7 @@ async fn who_writes_alone_has_as_many_writes_in_work_as_it_likes() {
 
 #[tokio::test(start_paused = true)]
 async fn who_writes_beside_another_has_few_writes_in_work() {
-    let writers = Writers::new(2);
-    let (acme, globex) = (writers.turns(ACME), writers.turns(GLOBEX));
-    globex.take(async {}).await;
+    let (acme, globex) = beside_each_other(2).await;
     let (end, ended) = oneshot::channel::<()>();
     let mut first = Box::pin(acme.take(ended));
     let mut second = Box::pin(acme.take(pending::<()>()));
@@ -45,9 +51,7 @@ async fn who_writes_beside_another_has_few_writes_in_work() {
 
 #[tokio::test(start_paused = true)]
 async fn a_turn_that_nobody_waits_for_any_more_is_another_s() {
-    let writers = Writers::new(1);
-    let (acme, globex) = (writers.turns(ACME), writers.turns(GLOBEX));
-    globex.take(async {}).await;
+    let (acme, _) = beside_each_other(1).await;
     let mut first = Box::pin(acme.take(pending::<()>()));
     let mut gone = Box::pin(acme.take(pending::<()>()));
     let mut next = Box::pin(acme.take(async {}));
@@ -59,9 +63,7 @@ async fn a_turn_that_nobody_waits_for_any_more_is_another_s() {
 
 #[tokio::test(start_paused = true)]
 async fn what_waits_long_for_the_disk_holds_up_nobody() {
-    let writers = Writers::new(1);
-    let (acme, globex) = (writers.turns(ACME), writers.turns(GLOBEX));
-    globex.take(async {}).await;
+    let (acme, _) = beside_each_other(1).await;
     let mut slow = Box::pin(acme.take(pending::<()>()));
     assert!(poll!(&mut slow).is_pending() && !acme.is_free());
     advance(TURN_TIME_MAX + MOMENT).await;
@@ -71,9 +73,7 @@ async fn what_waits_long_for_the_disk_holds_up_nobody() {
 
 #[tokio::test(start_paused = true)]
 async fn who_has_not_written_for_a_while_limits_nobody() {
-    let writers = Writers::new(1);
-    let (acme, globex) = (writers.turns(ACME), writers.turns(GLOBEX));
-    globex.take(async {}).await;
+    let (acme, _) = beside_each_other(1).await;
     advance(MEMORY - MOMENT).await;
     let mut first = Box::pin(acme.take(pending::<()>()));
     assert!(poll!(&mut first).is_pending());
